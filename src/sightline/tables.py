@@ -1,0 +1,401 @@
+"""Every table's schema, and the one way in and out: checked, sorted by key, one Parquet file, equal content as equal bytes."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from sightline.errors import TableError
+
+TEXT, INTEGER, REAL, FLAG = pa.string(), pa.int64(), pa.float64(), pa.bool_()
+INTEGERS, REALS = pa.list_(pa.int64()), pa.list_(pa.float64())
+
+
+@dataclass(frozen=True)
+class Schema:
+    """Columns in order with their types; `key` sorts the rows and must be unique; `optional` may hold nulls."""
+
+    columns: dict[str, pa.DataType]
+    key: tuple[str, ...]
+    optional: frozenset[str] = frozenset()
+
+
+def _schema(key: str, columns: dict[str, pa.DataType], optional: str = "") -> Schema:
+    return Schema(columns, tuple(key.split()), frozenset(optional.split()))
+
+
+OF_MAP = {"dataset": TEXT, "model": TEXT, "seed": INTEGER, "condition": TEXT, "method": TEXT}
+
+SCHEMAS: dict[str, Schema] = {
+    # ---- what a dataset holds (one row says where it came from: dataset and image)
+    "images": _schema(
+        "dataset image",
+        {
+            "dataset": TEXT,
+            "image": TEXT,
+            "subject": TEXT,
+            "study": TEXT,
+            "upstream_split": TEXT,  # as published
+            "split": TEXT,  # train | validate | test, after subjects were moved
+            "evaluated": FLAG,  # has a reference that the study may score against
+            "path": TEXT,  # relative to the dataset's folder
+            "height": INTEGER,
+            "width": INTEGER,
+            "view": TEXT,
+            "spacing_y": REAL,  # mm per pixel
+            "spacing_x": REAL,
+        },
+        optional="study view spacing_y spacing_x",
+    ),
+    "labels": _schema(
+        "dataset image label",
+        # raw: as upstream writes it (1, 0, -1, null); value: 1 or 0 after the rule for uncertain labels, null if unknown
+        {"dataset": TEXT, "image": TEXT, "label": TEXT, "value": REAL, "raw": REAL},
+        optional="value raw",
+    ),
+    "strata": _schema(
+        "dataset image stratum model seed",
+        {"dataset": TEXT, "image": TEXT, "stratum": TEXT, "value": TEXT, "model": TEXT, "seed": INTEGER},
+        optional="model seed",
+    ),
+    "boxes": _schema(
+        "dataset image kind reader label index",
+        {
+            "dataset": TEXT,
+            "image": TEXT,
+            "reader": TEXT,  # "" where no reader drew it
+            "kind": TEXT,  # chest | finding | marker | lung | image ...
+            "label": TEXT,  # "" where the box has none
+            "index": INTEGER,  # counts equal keys
+            "shape": TEXT,  # rectangle | ellipse (axis-aligned, inscribed)
+            "xmin": REAL,
+            "ymin": REAL,
+            "xmax": REAL,
+            "ymax": REAL,
+            "certainty": REAL,
+        },
+        optional="certainty",
+    ),
+    "masks": _schema(
+        "dataset image kind",
+        {
+            "dataset": TEXT,
+            "image": TEXT,
+            "kind": TEXT,  # lungs | heart | ...
+            "encoding": TEXT,  # rle (CheXmask's, 1-based, row-major) | file (path in the dataset's folder)
+            "data": TEXT,
+            "height": INTEGER,
+            "width": INTEGER,
+        },
+    ),
+    "readings": _schema(
+        "dataset image reader",
+        # a reader's session with an image; group names the collection phase it belongs to
+        {"dataset": TEXT, "image": TEXT, "reader": TEXT, "reading": TEXT, "group": TEXT, "fixations": INTEGER},
+    ),
+    "fixations": _schema(
+        "dataset image reader index",
+        {
+            "dataset": TEXT,
+            "image": TEXT,
+            "reader": TEXT,
+            "index": INTEGER,
+            "timestamp_start_fixation": REAL,  # seconds
+            "timestamp_end_fixation": REAL,
+            "x_position": REAL,  # image pixels
+            "y_position": REAL,
+            "angular_resolution_x_pixels_per_degree": REAL,
+            "angular_resolution_y_pixels_per_degree": REAL,
+            "xmin_shown_from_image": REAL,
+            "ymin_shown_from_image": REAL,
+            "xmax_shown_from_image": REAL,
+            "ymax_shown_from_image": REAL,
+        },
+    ),
+    "inventory": _schema(
+        "dataset path", {"dataset": TEXT, "path": TEXT, "bytes": INTEGER, "sha256": TEXT}
+    ),
+    "skipped": _schema(
+        "dataset stage item reason",
+        {"dataset": TEXT, "stage": TEXT, "item": TEXT, "path": TEXT, "reason": TEXT},
+    ),
+    "cohort": _schema(
+        "dataset flow step",
+        # one flow chart per purpose (training, evaluation): what each filter left
+        {"dataset": TEXT, "flow": TEXT, "step": INTEGER, "filter": TEXT, "images": INTEGER, "subjects": INTEGER},
+    ),
+    "prepared": _schema(
+        "dataset side geometry image",
+        {
+            "dataset": TEXT,
+            "side": INTEGER,
+            "geometry": TEXT,  # train: shortest side = side | explain: zero-padded square, as the authors
+            "image": TEXT,
+            "offset": INTEGER,  # in elements of the store
+            "shape": INTEGERS,  # (height, width)
+            "scale": REALS,  # (x, y): store pixel = scale * image pixel + shift
+            "shift": REALS,
+        },
+    ),
+    # ---- what a model gives
+    "curves": _schema(
+        "model seed epoch quantity",
+        {"model": TEXT, "seed": INTEGER, "epoch": INTEGER, "quantity": TEXT, "value": REAL},
+        optional="value",
+    ),
+    "predictions": _schema(
+        "dataset model seed condition image label",
+        {
+            "dataset": TEXT,
+            "model": TEXT,
+            "seed": INTEGER,
+            "condition": TEXT,
+            "image": TEXT,
+            "label": TEXT,
+            "logit": REAL,
+            "value": REAL,
+        },
+        optional="value",
+    ),
+    "maps": _schema(
+        "dataset model seed condition method image target source",
+        {
+            **OF_MAP,
+            "image": TEXT,
+            "target": TEXT,  # a label, or "" where the map serves no class
+            "source": TEXT,  # the layer whose grid this is
+            "status": TEXT,  # ok | not_applicable | failed
+            "reason": TEXT,
+            "offset": INTEGER,
+            "shape": INTEGERS,  # of the grid, ([depth,] height, width)
+            "scale": REALS,  # (x, y[, z]): grid index = scale * image index + shift
+            "shift": REALS,
+            "signed": FLAG,
+            "completeness_gap": REAL,
+            "all_zero": FLAG,
+            "non_finite": INTEGER,
+        },
+        optional="reason offset shape scale shift completeness_gap",
+    ),
+    # ---- references in the scoring frame
+    "gaze": _schema(
+        "dataset image reader",
+        {
+            "dataset": TEXT,
+            "image": TEXT,
+            "reader": TEXT,
+            "status": TEXT,  # ok | empty
+            "reason": TEXT,
+            "offset": INTEGER,
+            "shape": INTEGERS,
+        },
+        optional="reason offset shape",
+    ),
+    "center_bias": _schema(
+        "dataset leave_out image",
+        {
+            "dataset": TEXT,
+            "leave_out": TEXT,  # none (pooled, as the authors) | image | subject
+            "image": TEXT,
+            "status": TEXT,
+            "reason": TEXT,
+            "offset": INTEGER,
+            "shape": INTEGERS,
+        },
+        optional="reason offset shape",
+    ),
+    "regions": _schema(
+        "dataset kind image",
+        # masks and boxes as bytes 0/1 in the scoring frame
+        {
+            "dataset": TEXT,
+            "kind": TEXT,
+            "image": TEXT,
+            "status": TEXT,
+            "reason": TEXT,
+            "offset": INTEGER,
+            "shape": INTEGERS,
+            "area_share": REAL,
+        },
+        optional="reason offset shape area_share",
+    ),
+    # ---- numbers
+    "scores": _schema(
+        "dataset model seed condition method reading reference reader metric center_bias image",
+        {
+            **OF_MAP,
+            "reading": TEXT,
+            "image": TEXT,
+            "subject": TEXT,
+            "reference": TEXT,
+            "reader": TEXT,  # the reader left out of (or alone in) the reference; "" for a mask
+            "metric": TEXT,
+            "center_bias": TEXT,  # none | image | subject, "" where the metric uses none
+            "value": REAL,
+            "status": TEXT,  # ok | undefined | not_applicable | failed | missing
+            "reason": TEXT,
+        },
+        optional="value reason",
+    ),
+    "summary": _schema(
+        "dataset model condition method reading reference metric center_bias stratum level",
+        {
+            "dataset": TEXT,
+            "model": TEXT,
+            "condition": TEXT,
+            "method": TEXT,
+            "reading": TEXT,
+            "reference": TEXT,
+            "metric": TEXT,
+            "center_bias": TEXT,
+            "stratum": TEXT,  # "" for all images
+            "level": TEXT,
+            "mean": REAL,
+            "low": REAL,
+            "high": REAL,
+            "sd": REAL,  # over rows
+            "rows": INTEGER,
+            "images": INTEGER,
+            "subjects": INTEGER,
+            "seeds": INTEGER,
+            "excluded": INTEGER,
+            "excluded_why": TEXT,
+            "interval": TEXT,  # how it was made
+        },
+        optional="mean low high sd",
+    ),
+    "comparisons": _schema(
+        "family dataset reading reference metric center_bias stratum level a b",
+        {
+            "family": TEXT,
+            "dataset": TEXT,
+            "reading": TEXT,
+            "reference": TEXT,
+            "metric": TEXT,
+            "center_bias": TEXT,
+            "stratum": TEXT,
+            "level": TEXT,
+            "a": TEXT,
+            "b": TEXT,
+            "difference": REAL,
+            "low": REAL,
+            "high": REAL,
+            "p": REAL,
+            "p_corrected": REAL,
+            "images": INTEGER,
+            "subjects": INTEGER,
+            "seeds": INTEGER,
+            "test": TEXT,
+            "interval": TEXT,
+        },
+        optional="difference low high p p_corrected",
+    ),
+    "classification": _schema(
+        "dataset model condition label",
+        # label "mean" is the mean of the defined AUCs
+        {
+            "dataset": TEXT,
+            "model": TEXT,
+            "condition": TEXT,
+            "label": TEXT,
+            "auc": REAL,
+            "low": REAL,
+            "high": REAL,
+            "positives": INTEGER,
+            "images": INTEGER,
+            "seeds": INTEGER,
+            "status": TEXT,
+            "interval": TEXT,
+        },
+        optional="auc low high",
+    ),
+    "costs": _schema(
+        "job",
+        {"job": TEXT, "seconds": REAL, "cpu_seconds": REAL, "peak_bytes": INTEGER, "device": TEXT},
+    ),
+}
+
+
+def empty(name: str) -> pd.DataFrame:
+    """The table `name` with its columns and no row."""
+    return pa.schema(list(SCHEMAS[name].columns.items())).empty_table().to_pandas()
+
+
+def conform(name: str, frame: pd.DataFrame, where: str | Path) -> pa.Table:
+    """`frame` as an Arrow table with the columns, types and order of schema `name`, sorted by its key.
+
+    Raises `TableError`, naming table, column and `where`, for a missing or unknown column, a value of another
+    type, a null in a column that needs a value, or two rows with one key.
+    """
+    schema = SCHEMAS[name]
+    for problem, columns in {
+        "lacks the column(s)": [column for column in schema.columns if column not in frame.columns],
+        "has the unknown column(s)": [column for column in frame.columns if column not in schema.columns],
+    }.items():
+        if columns:
+            raise TableError(
+                f"{where}: table '{name}' {problem} {', '.join(map(str, columns))}; expected {', '.join(schema.columns)}"
+            )
+    arrays = []
+    for column, kind in schema.columns.items():
+        try:
+            array = pa.Array.from_pandas(frame[column], type=kind)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+            raise TableError(f"{where}: table '{name}', column '{column}': expected {kind}: {error}") from error
+        if array.null_count and column not in schema.optional:
+            row = pc.index(array.is_null(), True).as_py()
+            raise TableError(
+                f"{where}: table '{name}', column '{column}', row {row}: empty, but this column needs a value"
+            )
+        arrays.append(array)
+    table = pa.table(arrays, names=list(schema.columns))
+    if table.num_rows:
+        table = table.sort_by([(column, "ascending") for column in schema.key])
+        repeated = table.group_by(list(schema.key)).aggregate([([], "count_all")])
+        if repeated.num_rows != table.num_rows:
+            twice = repeated.filter(pc.greater(repeated["count_all"], 1)).slice(0, 1).to_pylist()[0]
+            raise TableError(f"{where}: table '{name}': more than one row for {twice}")
+    return table
+
+
+def write(name: str, frame: pd.DataFrame, path: str | Path) -> None:
+    """Write `frame` as table `name`: checked, sorted by key, zstd, to a temporary name and then moved."""
+    path = Path(path)
+    table = conform(name, frame, path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    pq.write_table(table.replace_schema_metadata({"sightline.table": name}), part, compression="zstd")
+    os.replace(part, path)
+
+
+def read(name: str, path: str | Path, columns: list[str] | None = None) -> pd.DataFrame:
+    """Read table `name`, checked against its schema (or only `columns` of it).
+
+    Raises `TableError` where the file is another table, or its columns or types differ.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise TableError(f"{path}: table '{name}' is missing; run the rule that makes it")
+    expected = pa.schema(list(SCHEMAS[name].columns.items()))
+    found = pq.read_schema(path).remove_metadata()
+    if found != expected:
+        differing = sorted(
+            {field.name for field in found if field not in list(expected)}
+            | {field.name for field in expected if field not in list(found)}
+        )
+        raise TableError(
+            f"{path}: table '{name}' differs from its schema in the column(s) {', '.join(differing)}; remake the file"
+        )
+    return pq.read_table(path, columns=columns).to_pandas()
+
+
+def read_all(name: str, paths: list[str | Path]) -> pd.DataFrame:
+    """Read and stack several files of table `name`, in the order given."""
+    frames = [read(name, path) for path in paths]
+    return pd.concat(frames, ignore_index=True) if frames else empty(name)
