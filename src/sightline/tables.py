@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -364,13 +365,21 @@ def conform(name: str, frame: pd.DataFrame, where: str | Path) -> pa.Table:
     return table
 
 
-def write(name: str, frame: pd.DataFrame, path: str | Path) -> None:
-    """Write `frame` as table `name`: checked, sorted by key, zstd, to a temporary name and then moved."""
+def write(name: str, frame: pd.DataFrame, path: str | Path, values: str | Path | None = None) -> None:
+    """Write `frame` as table `name`: checked, sorted by key, zstd, to a temporary name and then moved.
+
+    `values` is the flat array whose offsets the rows hold; its SHA-256 enters the file's metadata, so that the
+    table's bytes change whenever the values do and a workflow need not hash the large file again.
+    """
     path = Path(path)
     table = conform(name, frame, path)
+    metadata = {"sightline.table": name}
+    if values is not None:
+        with open(values, "rb") as file:
+            metadata["sightline.values"] = hashlib.file_digest(file, "sha256").hexdigest()
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
-    pq.write_table(table.replace_schema_metadata({"sightline.table": name}), part, compression="zstd")
+    pq.write_table(table.replace_schema_metadata(metadata), part, compression="zstd")
     os.replace(part, path)
 
 

@@ -1,0 +1,63 @@
+# Everything a newcomer needs: `make demo` and `make test` each set up what they use.
+# VENV may point elsewhere, CORES is how many jobs run at once.
+VENV   ?= .venv
+CORES  ?= $(shell nproc 2>/dev/null || echo 2)
+PYTHON ?= python3
+RUN    := $(VENV)/bin/
+SNAKEMAKE := PATH="$(abspath $(VENV))/bin:$$PATH" $(RUN)snakemake --cores $(CORES)
+READY  := $(VENV)/.ready
+
+.PHONY: demo test lint open_cxr planted_truth benchmarks docs clean
+.DEFAULT_GOAL := demo
+
+demo: $(READY)          ## the demo study: a phantom, from raw files to results/demo/report.html
+	$(SNAKEMAKE)
+	@echo "Read results/demo/report.html"
+
+test: $(READY) lint     ## lint and every test
+	OMP_NUM_THREADS=1 $(RUN)python -m pytest
+
+lint: $(READY)
+	$(RUN)ruff check .
+	$(RUN)ruff format --check .
+	$(RUN)snakefmt --check workflow rules
+	PATH="$(abspath $(VENV))/bin:$$PATH" $(RUN)snakemake --lint
+
+open_cxr: $(READY)      ## real films and gaze; SIGHTLINE_REAL_DATA names the folder they lie in
+	$(RUN)python -c "import os, pathlib; \
+	  root = pathlib.Path(os.environ.get('SIGHTLINE_REAL_DATA', '../shared/real')).resolve(); \
+	  root.is_dir() or exit(f'{root}: no such folder; set SIGHTLINE_REAL_DATA'); \
+	  pathlib.Path('data').mkdir(exist_ok=True); \
+	  [(link.unlink() if link.is_symlink() else None, link.symlink_to(root / folder)) for link, folder in \
+	   ((pathlib.Path('data') / name, folder) for name, folder in \
+	    (('kermany', 'cxr_kermany_pediatric'), ('covid', 'cxr_covid_open'), ('andersson', 'gaze_andersson_images')))]"
+	$(SNAKEMAKE) --configfile config/open_cxr.yaml
+
+planted_truth: $(READY) ## does the truth that the phantom plants come out?
+	$(SNAKEMAKE) --configfile config/planted_truth.yaml
+
+benchmarks: $(READY)    ## speed and memory, as ratios measured in one run
+	OMP_NUM_THREADS=1 PYTHONPATH=src $(RUN)python -m benchmarks
+
+docs: $(READY)          ## pages that are made from the code: config/README.md
+	PYTHONPATH=src $(RUN)python -m sightline.study workflow/schemas/config.schema.yaml > config/README.md
+
+$(READY): requirements.lock
+	@$(PYTHON) -c "import sys; sys.version_info >= (3, 11) or exit('Sightline needs Python 3.11 or newer; PYTHON=python3.12 make ... names another one')"
+	@$(PYTHON) -c "import venv, ensurepip" 2>/dev/null || { echo "Python's venv module is missing: install the system package python3-venv"; exit 1; }
+	test -x .tools/bin/uv || { $(PYTHON) -m venv .tools && .tools/bin/python -m pip install --quiet uv; }
+	.tools/bin/uv venv --quiet --allow-existing --python "$$(command -v $(PYTHON))" $(VENV)
+	.tools/bin/uv pip sync --quiet --python $(RUN)python --require-hashes requirements.lock
+	@touch $@
+
+requirements.lock: pyproject.toml
+	@test -x .tools/bin/uv || { echo "pyproject.toml is newer than requirements.lock: run 'make lock'"; exit 0; }
+	@touch $@
+
+lock: 
+	test -x .tools/bin/uv || { $(PYTHON) -m venv .tools && .tools/bin/python -m pip install --quiet uv; }
+	.tools/bin/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra dev \
+	  pyproject.toml -o requirements.lock
+
+clean:                  ## what runs produce (data/ stays)
+	rm -rf results .snakemake
