@@ -1,0 +1,117 @@
+"""What a dataset is after reading: frames with the columns of `tables.SCHEMAS`, and the walk from adapter to annotations."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from types import ModuleType
+
+import pandas as pd
+
+from sightline import tables
+from sightline.errors import ConfigError
+
+OF_IMAGES = (
+    "labels",
+    "strata",
+    "boxes",
+    "masks",
+    "readings",
+    "fixations",
+)  # tables whose rows belong to an image
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset's name and its tables, each with the columns of its schema."""
+
+    name: str
+    images: pd.DataFrame
+    labels: pd.DataFrame
+    strata: pd.DataFrame
+    boxes: pd.DataFrame
+    masks: pd.DataFrame
+    readings: pd.DataFrame
+    fixations: pd.DataFrame
+    cohort: pd.DataFrame
+    skipped: pd.DataFrame
+
+    @staticmethod
+    def nothing(name: str) -> Dataset:
+        """A dataset of this name whose tables are empty."""
+        return Dataset(name, **{table: tables.empty(table) for table in table_names()})
+
+    def adding(self, **frames: pd.DataFrame) -> Dataset:
+        """The dataset with rows added to the named tables; a missing `dataset` column is filled with its name."""
+        grown = {}
+        for table, rows in frames.items():
+            if len(rows):
+                rows = rows.assign(dataset=self.name)[list(tables.SCHEMAS[table].columns)]
+                present = getattr(self, table)
+                grown[table] = pd.concat([present, rows], ignore_index=True) if len(present) else rows
+        return replace(self, **grown)
+
+    def keeping(self, images: pd.DataFrame) -> Dataset:
+        """The dataset with `images` as its images, and only those rows of the other tables that belong to them."""
+        kept = set(images["image"])
+        rows = {table: getattr(self, table) for table in OF_IMAGES}
+        return replace(
+            self,
+            images=images.reset_index(drop=True),
+            **{name: table[table["image"].isin(kept)].reset_index(drop=True) for name, table in rows.items()},
+        )
+
+
+def table_names() -> list[str]:
+    """The names of a dataset's tables, in order."""
+    return [field.name for field in fields(Dataset) if field.name != "name"]
+
+
+def read(name: str, root: Path, adapter: str, adapter_options: dict, annotations: dict[str, dict]) -> Dataset:
+    """Read the dataset `name` below the folder `root`: adapter, then each annotation in order, then the selection.
+
+    `adapter` and the keys of `annotations` name modules of this package. An adapter may have a third function,
+    `select(dataset, **options) -> Dataset`, called last: its filters then know what the annotations evaluate.
+    Raises `DatasetError` for bad upstream files and `ConfigError` for a module that does not exist.
+    """
+    root = Path(root)
+    module = _module(adapter, "read")
+    dataset = module.read(root, name, **adapter_options)
+    for annotation, options in annotations.items():
+        dataset = _module(annotation, "annotate").annotate(root, dataset, **options)
+    return module.select(dataset, **adapter_options) if hasattr(module, "select") else dataset
+
+
+def sources(root: Path, adapter: str, adapter_options: dict, annotations: dict[str, dict]) -> list[Path]:
+    """The upstream tables that `read` will read (existing or not), without repetition: a rule's inputs."""
+    root = Path(root)
+    found = _module(adapter, "read").sources(root, **adapter_options)
+    for annotation, options in annotations.items():
+        found = found + _module(annotation, "annotate").sources(root, **options)
+    return list(dict.fromkeys(found))
+
+
+def _module(name: str, function: str) -> ModuleType:
+    """The module of this package called `name`, which must have `function`."""
+    try:
+        module = importlib.import_module(f"sightline.datasets.{name}")
+    except ModuleNotFoundError as error:
+        if error.name != f"sightline.datasets.{name}":
+            raise
+        module = None
+    if not hasattr(module, function):
+        kind = "adapter" if function == "read" else "annotation"
+        known = ", ".join(names(function))
+        raise ConfigError(f"datasets: unknown {kind} '{name}'; expected one of {known}")
+    return module
+
+
+def names(function: str = "read") -> list[str]:
+    """The adapters (`read`) or annotations (`annotate`) of this package, found in the source without importing it."""
+    folder = Path(__file__).parent
+    return sorted(
+        path.stem
+        for path in folder.glob("*.py")
+        if (text := path.read_text(encoding="utf-8")).find(f"\ndef {function}(") >= 0 and "\nOPTIONS" in text
+    )
