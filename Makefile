@@ -7,7 +7,7 @@ RUN    := $(VENV)/bin/
 SNAKEMAKE := PATH="$(abspath $(VENV))/bin:$$PATH" $(RUN)snakemake --cores $(CORES)
 READY  := $(VENV)/.ready
 
-.PHONY: demo test lint open_cxr planted_truth benchmarks docs clean
+.PHONY: demo test lint open_cxr planted_truth benchmarks docs lock clean
 .DEFAULT_GOAL := demo
 
 demo: $(READY)          ## the demo study: a phantom, from raw files to results/demo/report.html
@@ -50,11 +50,7 @@ $(READY): requirements.lock
 	.tools/bin/uv pip sync --quiet --python $(RUN)python --require-hashes requirements.lock
 	@touch $@
 
-requirements.lock: pyproject.toml
-	@test -x .tools/bin/uv || { echo "pyproject.toml is newer than requirements.lock: run 'make lock'"; exit 0; }
-	@touch $@
-
-lock: 
+lock:                   ## resolve pyproject.toml's dependencies anew
 	test -x .tools/bin/uv || { $(PYTHON) -m venv .tools && .tools/bin/python -m pip install --quiet uv; }
 	.tools/bin/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra dev \
 	  pyproject.toml -o requirements.lock

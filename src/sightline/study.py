@@ -1,0 +1,214 @@
+"""A study's configuration: checked, completed, and spread into the grid of what is explained.
+
+The one module that knows the configuration's shape; `rules/common.smk` alone imports it.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sightline import options
+from sightline.errors import ConfigError
+
+ADAPTERS = "sightline.datasets"
+ARCHITECTURES = "sightline.models.architectures"
+METHODS = "sightline.attribution.methods"
+CLASS_MIXES = ("thresholded", "weighted", "uniform", "predicted", "labelled", "none")
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """One cell of the grid: a trained model explains a dataset under a condition by a method."""
+
+    dataset: str
+    model: str
+    seed: int
+    condition: str
+    method: str
+
+
+class Study:
+    """The configuration with every default filled in, and what follows from it.
+
+    Raises `ConfigError` with the key's path and the allowed values for an unknown key, a wrong type, an unknown
+    adapter, architecture or method, or a name that no section defines.
+    """
+
+    def __init__(self, config: dict[str, Any], schema: Path):
+        self.config = options.validated(config, yaml.safe_load(schema.read_text()), "config")
+        self.name: str = self.config["study"]
+        self.seed: int = self.config["seed"]
+        self.datasets: dict[str, dict] = {
+            name: self._dataset(name, given) for name, given in self.config["datasets"].items()
+        }
+        self.recipes = {
+            name: options.with_defaults("sightline.models.training", given, f"recipes.{name}")
+            for name, given in self.config["recipes"].items()
+        }
+        self.models = {name: self._model(name, given) for name, given in self.config["models"].items()}
+        self.methods = {name: self._method(name, given) for name, given in self.config["methods"].items()}
+        self.conditions = {
+            name: options.with_defaults(
+                "sightline.attribution.conditions", without(given, "kind"), f"conditions.{name}"
+            )
+            | {"kind": given["kind"]}
+            for name, given in self.config["conditions"].items()
+        }
+        for section in ("readings", "runs", "references", "baselines"):
+            setattr(self, section, self.config[section])
+        self._check_names()
+
+    # ---- completed sections
+    def _dataset(self, name: str, given: dict) -> dict:
+        where = f"datasets.{name}"
+        adapter = self._completed(ADAPTERS, given["adapter"]["name"], without(given["adapter"], "name"), f"{where}.adapter")
+        annotations = {
+            module: self._completed(ADAPTERS, module, chosen, f"{where}.annotations.{module}")
+            for module, chosen in given["annotations"].items()
+        }
+        phantom = given["phantom"]
+        if phantom is not None:
+            phantom = options.with_defaults("sightline.phantom.tree", phantom, f"{where}.phantom")
+        return given | {
+            "adapter": given["adapter"]["name"],
+            "adapter_options": adapter,
+            "annotations": annotations,
+            "phantom": phantom,
+        }
+
+    def _model(self, name: str, given: dict) -> dict:
+        where = f"models.{name}"
+        architecture = given["architecture"]
+        arguments = self._completed(
+            ARCHITECTURES, architecture["name"], architecture["arguments"], f"{where}.architecture.arguments"
+        )
+        for key, section in (("train_on", "datasets"), ("labels", "label_sets"), ("recipe", "recipes")):
+            self._known(given[key], self.config[section], f"{where}.{key}", section)
+        return given | {"architecture": architecture["name"], "arguments": arguments}
+
+    def _method(self, name: str, given: dict) -> dict:
+        chosen = without(given, "kind", "readings")
+        return {
+            "kind": given["kind"],
+            "readings": given["readings"],
+            "options": self._completed(METHODS, given["kind"], chosen, f"methods.{name}"),
+        }
+
+    def _completed(self, package: str, module: str, given: dict, where: str) -> dict:
+        self._known(module, options.available(package), where, f"the modules of {package}")
+        return options.with_defaults(f"{package}.{module}", given, where)
+
+    def _known(self, name: str, allowed: Any, where: str, what: str) -> None:
+        if name not in allowed:
+            raise ConfigError(f"config: {where}: '{name}' is none of {what}: {', '.join(sorted(allowed)) or 'none defined'}")
+
+    def _check_names(self) -> None:
+        for run, given in self.runs.items():
+            for key, section in (
+                ("models", self.models),
+                ("datasets", self.datasets),
+                ("conditions", self.conditions),
+                ("methods", self.methods),
+            ):
+                for name in given[key]:
+                    self._known(name, section, f"runs.{run}.{key}", key)
+        for name, method in self.methods.items():
+            for reading in method["readings"]:
+                self._known(reading, self.readings, f"methods.{name}.readings", "readings")
+        labels = {label for labels in self.config["label_sets"].values() for label in labels}
+        for name, reading in self.readings.items():
+            self._known(reading["classes"], {*CLASS_MIXES, *labels}, f"readings.{name}.classes", "class mixes and labels")
+        for name, reference in self.references.items():
+            missing = [key for key in ("of", "source") if key not in reference]
+            if reference["kind"] == "region" and missing:
+                raise ConfigError(f"config: references.{name}: a region needs the key(s) {', '.join(missing)}")
+            for dataset in reference["datasets"] or ():
+                self._known(dataset, self.datasets, f"references.{name}.datasets", "datasets")
+        main = self.config["statistics"]["primary_center_bias"]
+        if self.has_gaze and main not in self.leave_outs:
+            raise ConfigError(
+                f"config: statistics.primary_center_bias: '{main}' is not computed; center_bias.leave_out has {self.leave_outs}"
+            )
+
+    # ---- what follows
+    @property
+    def leave_outs(self) -> list[str]:
+        """The ways in which the center bias leaves readings out."""
+        return self.config["center_bias"]["leave_out"]
+
+    @property
+    def has_gaze(self) -> bool:
+        """Whether maps are compared with gaze."""
+        return any(reference["kind"] == "gaze" for reference in self.references.values())
+
+    @cached_property
+    def cells(self) -> list[Cell]:
+        """The grid: every cell of every run once, sorted."""
+        return sorted(
+            {
+                Cell(*axes)
+                for run in self.runs.values()
+                for axes in product(run["datasets"], run["models"], run["seeds"], run["conditions"], run["methods"])
+            }
+        )
+
+    @cached_property
+    def trained(self) -> list[tuple[str, int]]:
+        """The (model, seed) pairs that some run needs."""
+        return sorted({(cell.model, cell.seed) for cell in self.cells})
+
+    @cached_property
+    def placements(self) -> dict[Cell, str]:
+        """Where each cell's grids are placed; a cell that two runs place differently is refused."""
+        found: dict[Cell, str] = {}
+        for name, run in self.runs.items():
+            for axes in product(run["datasets"], run["models"], run["seeds"], run["conditions"], run["methods"]):
+                if found.setdefault(Cell(*axes), run["placement"]) != run["placement"]:
+                    raise ConfigError(f"config: runs.{name}.placement: {Cell(*axes)} is placed otherwise by another run")
+        return found
+
+    def seeds_of(self, model: str) -> list[int]:
+        """The seeds with which `model` is trained."""
+        return [seed for name, seed in self.trained if name == model]
+
+    def sides_of(self, dataset: str) -> list[int]:
+        """The training sizes at which `dataset` is kept: of the models that train on it or explain it."""
+        users = {name for name, _ in self.trained if self.models[name]["train_on"] == dataset}
+        users |= {cell.model for cell in self.cells if cell.dataset == dataset}
+        return sorted({self.recipe_of(name)["side"] for name in users})
+
+    def recipe_of(self, model: str) -> dict:
+        """The completed training recipe of `model`."""
+        return self.recipes[self.models[model]["recipe"]]
+
+    def labels_of(self, model: str) -> list[str]:
+        """The labels of `model`'s outputs, in order."""
+        return self.config["label_sets"][self.models[model]["labels"]]
+
+    def references_of(self, dataset: str) -> dict[str, dict]:
+        """The references that `dataset` holds."""
+        return {
+            name: without(reference, "datasets")
+            for name, reference in self.references.items()
+            if reference["datasets"] is None or dataset in reference["datasets"]
+        }
+
+    def readings_of(self, method: str) -> dict[str, dict]:
+        """What is done to the maps of `method` before scoring, by name."""
+        return {name: self.readings[name] for name in self.methods[method]["readings"]}
+
+
+def without(mapping: dict, *keys: str) -> dict:
+    """`mapping` less `keys`."""
+    return {key: value for key, value in mapping.items() if key not in keys}
+
+
+if __name__ == "__main__":  # the documentation page of the configuration
+    print(options.document(yaml.safe_load(Path(sys.argv[1]).read_text()), command="make docs"), end="")
