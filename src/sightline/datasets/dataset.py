@@ -1,4 +1,4 @@
-"""What a dataset is after reading: frames with the columns of `tables.SCHEMAS`, and the walk from adapter to annotations."""
+"""What a dataset is after reading, and the walk from its adapter over its annotations to its selection."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Dataset:
         return Dataset(name, **{table: tables.empty(table) for table in table_names()})
 
     def adding(self, **frames: pd.DataFrame) -> Dataset:
-        """The dataset with rows added to the named tables; a missing `dataset` column is filled with its name."""
+        """The dataset with rows added to the named tables; their `dataset` column is filled with its name."""
         grown = {}
         for table, rows in frames.items():
             if len(rows):
@@ -53,7 +53,7 @@ class Dataset:
         return replace(self, **grown)
 
     def keeping(self, images: pd.DataFrame) -> Dataset:
-        """The dataset with `images` as its images, and only those rows of the other tables that belong to them."""
+        """The dataset with these images, and only those rows of the other tables that belong to them."""
         kept = set(images["image"])
         rows = {table: getattr(self, table) for table in OF_IMAGES}
         return replace(
@@ -69,10 +69,10 @@ def table_names() -> list[str]:
 
 
 def read(name: str, root: Path, adapter: str, adapter_options: dict, annotations: dict[str, dict]) -> Dataset:
-    """Read the dataset `name` below the folder `root`: adapter, then each annotation in order, then the selection.
+    """Read the dataset `name` in the folder `root`: adapter, each annotation in order, then the selection.
 
-    `adapter` and the keys of `annotations` name modules of this package. An adapter may have a third function,
-    `select(dataset, **options) -> Dataset`, called last: its filters then know what the annotations evaluate.
+    `adapter` and the keys of `annotations` name modules of this package. An adapter may have a third
+    function, `select(dataset, **options) -> Dataset`, called last: it knows what the annotations evaluate.
     Raises `DatasetError` for bad upstream files and `ConfigError` for a module that does not exist.
     """
     root = Path(root)
@@ -108,7 +108,7 @@ def _module(name: str, function: str) -> ModuleType:
 
 
 def names(function: str = "read") -> list[str]:
-    """The adapters (`read`) or annotations (`annotate`) of this package, found in the source without importing it."""
+    """The adapters (`read`) or annotations (`annotate`) of this package, found without importing them."""
     folder = Path(__file__).parent
     return sorted(
         path.stem
