@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pandas as pd
 
 from sightline import tables
@@ -54,13 +55,23 @@ class Dataset:
 
     def keeping(self, images: pd.DataFrame) -> Dataset:
         """The dataset with these images, and only those rows of the other tables that belong to them."""
-        kept = set(images["image"])
-        rows = {table: getattr(self, table) for table in OF_IMAGES}
+        kept = pd.Index(images["image"], dtype=object)
+        rows = {name: table for name in OF_IMAGES if len(table := getattr(self, name))}
         return replace(
             self,
             images=images.reset_index(drop=True),
-            **{name: table[table["image"].isin(kept)].reset_index(drop=True) for name, table in rows.items()},
+            **{
+                name: table[among(table["image"], kept)].reset_index(drop=True)
+                for name, table in rows.items()
+            },
         )
+
+
+def among(column: pd.Series, values: pd.Index) -> np.ndarray:
+    """Where the column (text or categories) holds one of `values`: bool, by position; fast on millions."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return (values.get_indexer(column.cat.categories.astype(object)) >= 0)[column.cat.codes]
+    return values.get_indexer(column.to_numpy(dtype=object)) >= 0
 
 
 def table_names() -> list[str]:

@@ -1,0 +1,146 @@
+"""Upstream csv files read as text, with errors that name file, row and remedy.
+
+Row 1 is the header, as in a spreadsheet.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from sightline.errors import DatasetError
+
+DAMAGED = "the file is damaged or was edited: take it again from its source and compare its checksum"
+
+
+def read_csv(path: Path, columns: Sequence[str], root: Path | None = None) -> pd.DataFrame:
+    """The named columns of a csv (or csv.gz) file as text, empty cells as "", other columns left out.
+
+    Raises `DatasetError` where the file is missing or unreadable, or lacks a column. Messages name the file
+    relative to `root`, where given.
+    """
+    if not path.is_file():
+        raise DatasetError(
+            f"{shown(path, root)}: missing; put the file there or correct the folder in the config"
+        )
+    try:
+        header = pd.read_csv(path, nrows=0).columns
+        absent = [column for column in columns if column not in header]
+        if absent:
+            raise DatasetError(
+                f"{shown(path, root)}: row 1: lacks the column(s) {', '.join(absent)}; "
+                f"it has {', '.join(header)}; rename or add them"
+            )
+        return pd.read_csv(path, usecols=list(columns), dtype=str, keep_default_na=False)[list(columns)]
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, EOFError, OSError) as error:
+        raise DatasetError(f"{shown(path, root)}: not a readable csv ({error}); {DAMAGED}") from error
+
+
+def header_of(path: Path, root: Path | None = None) -> list[str]:
+    """The column names of a csv file. Raises `DatasetError` where it is missing or empty."""
+    if not path.is_file():
+        raise DatasetError(
+            f"{shown(path, root)}: missing; put the file there or correct the folder in the config"
+        )
+    try:
+        return list(pd.read_csv(path, nrows=0).columns)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, EOFError, OSError) as error:
+        raise DatasetError(f"{shown(path, root)}: not a readable csv ({error}); {DAMAGED}") from error
+
+
+def read_many(paths: Sequence[Path], columns: Sequence[str], root: Path | None = None) -> pd.DataFrame:
+    """Many small csv files stacked, as text: all their columns, and `file` (index in `paths`) and `row`.
+
+    Files of one header are parsed in one go: thousands of readings take about a second. Raises `DatasetError`
+    as `read_csv`.
+    """
+    groups: dict[bytes, list[tuple[int, bytes, int]]] = {}
+    for index, path in enumerate(paths):
+        head, _, body = path.read_bytes().replace(b"\r\n", b"\n").partition(b"\n")
+        lines = [line for line in body.split(b"\n") if line]
+        groups.setdefault(head, []).append((index, b"\n".join(lines), len(lines)))
+    frames = [pd.DataFrame(columns=[*columns, "file", "row"])]
+    for head, members in groups.items():
+        text = b"\n".join([head, *(body for _, body, count in members if count)])
+        counts = [count for *_, count in members]
+        try:
+            frame = pd.read_csv(io.BytesIO(text), dtype=str, keep_default_na=False)
+            whole = len(frame) == sum(counts) and set(columns) <= set(frame.columns)
+        except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError):
+            whole = False
+        if not whole:  # one of them is broken: reading each alone names it
+            frame = pd.concat([read_csv(paths[index], columns, root) for index, *_ in members])
+            counts = [len(read_csv(paths[index], columns, root)) for index, *_ in members]
+        frame["file"] = np.repeat([index for index, *_ in members], counts)
+        frame["row"] = np.concatenate([np.arange(count) + 2 for count in counts])
+        frames.append(frame)
+    stacked = pd.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
+    return stacked.sort_values(["file", "row"], ignore_index=True)
+
+
+def refuse(
+    path: Path, column: pd.Series, bad: pd.Series | np.ndarray, expected: str, root: Path | None
+) -> None:
+    """Raise `DatasetError` for the first row where `bad` holds, if any: file, row, value, what to do."""
+    bad = np.asarray(bad)
+    if bad.any():
+        at = int(bad.argmax())
+        more = f" ({bad.sum()} such rows)" if bad.sum() > 1 else ""
+        raise DatasetError(
+            f"{shown(path, root)}: row {at + 2}: {column.name} is '{column.iloc[at]}'{more}, "
+            f"expected {expected}; {DAMAGED}"
+        )
+
+
+def require_text(path: Path, column: pd.Series, pattern: str, expected: str, root: Path | None) -> None:
+    """Raise `DatasetError` where a cell does not match `pattern` as a whole."""
+    refuse(path, column, ~column.str.fullmatch(pattern), expected, root)
+
+
+def require_unique(path: Path, column: pd.Series, root: Path | None) -> None:
+    """Raise `DatasetError` where a value occurs twice."""
+    refuse(path, column, column.duplicated(), "each value once", root)
+
+
+def numbers(column: pd.Series) -> pd.Series:
+    """Text as float; NaN where a cell holds no number."""
+    return pd.to_numeric(column, errors="coerce").astype("float64")
+
+
+def require_numbers(
+    path: Path, column: pd.Series, expected: str, root: Path | None, least: float
+) -> pd.Series:
+    """Text as finite numbers not below `least`. Raises `DatasetError` for any other cell."""
+    values = numbers(column)
+    refuse(path, column, ~(np.isfinite(values) & (values >= least)), expected, root)
+    return values
+
+
+def shown(path: Path, root: Path | None) -> str:
+    """The path as messages and tables show it: relative to the dataset's folder, where it lies in it."""
+    return str(path.relative_to(root)) if root is not None and path.is_relative_to(root) else str(path)
+
+
+def inside(root: Path, relative: str, where: str) -> Path:
+    """`root / relative`. Raises `DatasetError` where that leaves the folder (`where` names file and row)."""
+    path = (root / relative).resolve()
+    if not relative or not path.is_relative_to(root.resolve()):
+        raise DatasetError(
+            f"{where}: path '{relative}' leaves the dataset's folder; write it relative to that folder"
+        )
+    return root / relative
+
+
+def skipped(
+    stage: str, item: Sequence[str], path: Sequence[str] | str, reason: Sequence[str] | str
+) -> pd.DataFrame:
+    """Rows of table `skipped`, without `dataset`.
+
+    `stage` is `read` (an image was refused when tables were read), `prepare` (its file was refused), or
+    `reading` (a reader's session or mark, or a part of it, was refused or ignored; the image stays).
+    """
+    return pd.DataFrame({"item": list(item)}).assign(stage=stage, path=path, reason=reason).astype(str)
