@@ -1,0 +1,218 @@
+"""What surrounds a job: its log, its threads, checks of what it reads, seals and costs of what it writes."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import resource
+import sys
+import time
+import traceback
+from collections.abc import Iterable, Iterator, Sized
+from pathlib import Path
+from typing import Any, TextIO, TypeVar
+
+from sightline import seals
+from sightline.errors import SightlineError
+
+Item = TypeVar("Item")
+# read by the libraries when they are loaded; what is loaded already is set by `set_threads`
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "OPENCV_FOR_THREADS_NUM",
+)
+LOG_SECONDS, TERMINAL_SECONDS = 5.0, 30.0  # between two lines of progress
+_terminal: list[TextIO] = []  # the real stderr, while a job's output goes to its log
+
+
+def paths(files: Any) -> list[Path]:
+    """`files` (a path, or lists and dicts of paths as Snakemake has them, nested) as one flat list, each once."""
+    if isinstance(files, (str, os.PathLike)):
+        return [Path(files)]
+    items = files.values() if isinstance(files, dict) else files
+    return list(dict.fromkeys(path for item in items for path in paths(item)))
+
+
+def named(params: Any) -> dict[str, Any]:
+    """Params by name: a dict, or Snakemake's list with names. A param without a name is refused."""
+    found = dict(params.items())
+    if len(found) != len(params):
+        raise ValueError("a rule's params must have names: they are recorded by name")
+    return found
+
+
+# ---- threads
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def set_threads(count: int) -> None:
+    """Give BLAS, OpenMP, OpenCV, PyTorch and Arrow `count` threads each, those loaded and those loaded later.
+
+    A constant of the study: another number of threads may change the last bits of sums.
+    """
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(count)))
+    if count > _cores():  # libraries loaded later would take no more threads than there are cores
+        import scipy.linalg  # noqa: F401
+        import torch  # noqa: F401
+    loaded = sys.modules
+    if "numpy" in loaded:
+        from threadpoolctl import threadpool_limits
+
+        threadpool_limits(limits=count)
+    if "torch" in loaded:
+        loaded["torch"].set_num_threads(count)
+    if "cv2" in loaded:
+        loaded["cv2"].setNumThreads(count)
+    if "pyarrow" in loaded:
+        loaded["pyarrow"].set_cpu_count(count)
+
+
+# ---- log
+
+
+@contextlib.contextmanager
+def _logged(log: Path | None) -> Iterator[TextIO]:
+    """Send standard output and error, warnings and logging to `log`; yield the real standard error."""
+    if log is None:
+        yield sys.stderr
+        return
+    log.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with contextlib.ExitStack() as stack:
+        # the descriptors too: libraries in C and child processes write there
+        kept = {number: os.dup(number) for number in (1, 2)}
+        terminal = stack.enter_context(os.fdopen(os.dup(kept[2]), "w", buffering=1))
+        stream = stack.enter_context(open(log, "w", buffering=1, encoding="utf-8"))
+        handler = logging.StreamHandler(stream)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        root = logging.getLogger()
+        level = root.level
+        try:
+            os.dup2(stream.fileno(), 1)
+            os.dup2(stream.fileno(), 2)
+            root.addHandler(handler)
+            root.setLevel(min(level, logging.INFO) or logging.INFO)
+            _terminal.append(terminal)
+            with contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
+                yield terminal
+        finally:
+            _terminal.remove(terminal)
+            root.removeHandler(handler)
+            root.setLevel(level)
+            stream.flush()
+            for number, copy in kept.items():
+                os.dup2(copy, number)
+                os.close(copy)
+
+
+def progress(items: Iterable[Item], total: int | None, what: str) -> Iterator[Item]:
+    """Yield `items` and tell how far: what, done of total, rate, time left.
+
+    `total` None: their length. A line goes to the log at most every 5 seconds, to the terminal every 30.
+    """
+    total = len(items) if total is None and isinstance(items, Sized) else total
+    start = time.monotonic()
+    told, shown, done = start, start, 0
+    for item in items:
+        yield item
+        done += 1
+        now = time.monotonic()
+        if now - told < LOG_SECONDS and done != total:
+            continue
+        line = _progress_line(what, done, total, now - start)
+        told = now
+        print(line, file=sys.stderr, flush=True)
+        if _terminal and now - shown >= TERMINAL_SECONDS:
+            shown = now
+            print(line, file=_terminal[-1], flush=True)
+
+
+def _progress_line(what: str, done: int, total: int | None, seconds: float) -> str:
+    rate = done / max(seconds, 1e-9)
+    text = f"{what}: {done}" + (f" of {total}" if total else "") + f", {rate:.3g} per s"
+    return text + (f", {_duration((total - done) / rate)} left" if total and done < total else "")
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return (
+        f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+    )
+
+
+# ---- costs
+
+
+def peak_bytes() -> int:
+    """The most memory that this process held at once (resident), bytes."""
+    status = Path("/proc/self/status")
+    if status.exists():  # ru_maxrss begins with that of the process that started this one
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
+
+
+def _cpu_seconds() -> float:
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system
+
+
+def _device() -> str:
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
+        return torch.cuda.get_device_name()
+    return "cpu"
+
+
+def costs_path(output: Path | str) -> Path:
+    """Where the costs of the job whose first output is `output` lie: beside it."""
+    output = Path(output)
+    return output.with_name(f".{output.name}.costs.json")
+
+
+# ---- the job
+
+
+@contextlib.contextmanager
+def recorded(
+    inputs: Any, outputs: Any, params: Any, log: Any = (), threads: int | None = None
+) -> Iterator[None]:
+    """Surround a script's work, given its rule's `input`, `output`, `params` and `log`.
+
+    Before: all that is printed goes to `log`, the inputs are held against their seals, numeric libraries get
+    `threads` threads (default: the param `threads`, else 1). After: each output gets a seal with the params,
+    the first one a file of costs (seconds, CPU seconds, peak bytes, device). Where the work fails, the
+    traceback is in the log, one line with the message and the log's path on standard error, exit code 1.
+    """
+    made, logs, params = paths(outputs), paths(log), named(params)
+    with _logged(logs[0] if logs else None) as terminal:
+        try:
+            for output in made:  # a job that is killed leaves no seal
+                seals.seal_path(output).unlink(missing_ok=True)
+            set_threads(int(params.get("threads", 1) if threads is None else threads))
+            seals.verify(paths(inputs))
+            start, cpu = time.monotonic(), _cpu_seconds()
+            yield
+            costs = {"seconds": time.monotonic() - start, "cpu_seconds": _cpu_seconds() - cpu}
+            seals.seal(made, {"params": params})
+            if made:
+                costs |= {"job": made[0].as_posix(), "peak_bytes": peak_bytes(), "device": _device()}
+                seals.write_json(costs_path(made[0]), costs)
+        except Exception as error:
+            traceback.print_exc()
+            ours = isinstance(error, SightlineError)
+            message = str(error) if ours else f"unexpected {type(error).__name__}: {error}"
+            print(f"sightline: {message}" + (f" (log: {logs[0]})" if logs else ""), file=terminal, flush=True)
+            raise SystemExit(1) from None

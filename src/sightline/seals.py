@@ -1,0 +1,150 @@
+"""Seals: a small file beside each output that ties its bytes to the code and params that made it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from sightline.errors import IntegrityError
+
+
+def _plain(value: Any) -> Any:
+    """`value` as JSON's own types: tuples as lists, paths as text, NumPy scalars and arrays as numbers."""
+    if value is None or isinstance(value, (str, bool, int, float)):
+        return value.item() if hasattr(value, "item") else value  # np.float64 is a float too
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (set, frozenset)):
+        return sorted((_plain(item) for item in value), key=canonical)
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, Iterable):
+        return [_plain(item) for item in value]
+    raise TypeError(f"a param of type {type(value).__name__} cannot be recorded: {value!r}")
+
+
+def canonical(value: Any) -> str:
+    """`value` (nested dicts, lists, tuples, sets, scalars, paths) as the one JSON text of its content."""
+    return json.dumps(_plain(value), sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+
+
+def same_params(a: Any, b: Any) -> bool:
+    """Whether two sets of params are one: order of keys, tuple or list, NumPy or Python do not matter."""
+    return canonical(a) == canonical(b)
+
+
+def seal_path(output: Path | str) -> Path:
+    """Where the seal of `output` (file or folder) lies: beside it."""
+    output = Path(output)
+    return output.with_name(f".{output.name}.made.json")
+
+
+def _content(path: Path) -> list[tuple[str, Path]]:
+    if path.is_file():
+        return [("", path)]
+    # hidden files are others' records: seals, costs, Snakemake's time stamp
+    found = (item for item in path.rglob("*") if item.is_file() and not item.name.startswith("."))
+    return sorted((item.relative_to(path).as_posix(), item) for item in found)
+
+
+def _size(path: Path) -> int:
+    return sum(item.stat().st_size for _, item in _content(path))
+
+
+def _sha256(path: Path) -> str:
+    """The digest of a file; of a folder, that of its files' names and digests."""
+    lines = []
+    for name, item in _content(path):
+        with open(item, "rb") as file:
+            lines.append((name, hashlib.file_digest(file, "sha256").hexdigest()))
+    if path.is_file():
+        return lines[0][1]
+    return hashlib.sha256("\n".join(f"{name}\0{digest}" for name, digest in lines).encode()).hexdigest()
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write `content` as JSON with sorted keys: to a temporary name, then moved."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(_plain(content), sort_keys=True, indent=1) + "\n", encoding="utf-8")
+    os.replace(part, path)
+
+
+def seal(outputs: Iterable[Path | str], made_by: dict[str, Any]) -> None:
+    """Write a seal beside each output (file or folder): its bytes, SHA-256 and `made_by` ({"params": ...}).
+
+    Equal content and params give equal seals. Raises `IntegrityError` where an output is missing.
+    """
+    for output in map(Path, outputs):
+        if not output.exists():
+            raise IntegrityError(f"{output}: the job ended without writing this output")
+        content = {"bytes": _size(output), "sha256": _sha256(output), "made_by": made_by}
+        write_json(seal_path(output), content)
+
+
+def _seal_of(path: Path) -> dict[str, Any] | None:
+    try:
+        content = json.loads(seal_path(path).read_text(encoding="utf-8"))
+        return {"bytes": content["bytes"], "sha256": content["sha256"], "made_by": content["made_by"]}
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise IntegrityError(
+            f"{seal_path(path)}: not a whole seal; delete it and {path}, and run again"
+        ) from error
+
+
+def made_by(path: Path | str) -> dict[str, Any] | None:
+    """What the seal of `path` says of its making ({"params": ...}), or None where it has no seal."""
+    content = _seal_of(Path(path))
+    return content and content["made_by"]
+
+
+def verify(paths: Iterable[Path | str]) -> None:
+    """Raise `IntegrityError` for the first of `paths` that differs from its seal: missing, size, content.
+
+    Files without a seal (a user's own inputs) pass.
+    """
+    for path in map(Path, paths):
+        sealed = _seal_of(path)
+        if sealed is None:
+            continue
+        remedy = f"delete {path} and run again"
+        if not path.exists():
+            raise IntegrityError(f"{path}: missing, although its seal says that it was made; run again")
+        if (size := _size(path)) != sealed["bytes"]:
+            raise IntegrityError(f"{path}: holds {size} bytes, {sealed['bytes']} were written; {remedy}")
+        if (digest := _sha256(path)) != sealed["sha256"]:
+            raise IntegrityError(
+                f"{path}: its content changed since it was written (SHA-256 {digest[:12]}..., "
+                f"{sealed['sha256'][:12]}... expected); {remedy}"
+            )
+
+
+def why_stale(path: Path | str, params: dict[str, Any]) -> str | None:
+    """Why `path` is not what a job with `params` (its code's fingerprint among them) makes; None where it is.
+
+    In words. Compares records only; `verify` compares the content.
+    """
+    if not Path(path).exists():
+        return "missing"
+    found = made_by(path)
+    if found is None:
+        return "has no record of how it was made"
+    old, new = found.get("params", {}), _plain(params)
+    differing = sorted(
+        key for key in {*old, *new} if key not in old or key not in new or not same_params(old[key], new[key])
+    )
+    return f"was made with other {', '.join(differing)}" if differing else None
+
+
+def sealed_below(folder: Path | str) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Every output below `folder` that has a seal, with what the seal says of its making; sorted."""
+    for found in sorted(Path(folder).rglob(".*.made.json")):
+        output = found.with_name(found.name[1 : -len(".made.json")])
+        yield output, made_by(output) or {}
