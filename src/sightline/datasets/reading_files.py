@@ -1,4 +1,4 @@
-"""The files of REFLACX's single readings: fixations, the chest's box, the marked findings. All readings in one go."""
+"""The files of REFLACX's single readings, all in one go: fixations, the chest's box, the marked findings."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ POSITION = ["x_position", "y_position"]
 def gaze(readings: pd.DataFrame, main_data: Path, root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Fixations of all readings (columns image, id, reader, height, width), and rows of `skipped`.
 
-    A fixation stays where it is, off the image too. It is skipped where a value is missing or not finite, time runs
-    backwards, a resolution is not positive, or no part of the image was shown (it would add nothing).
+    A fixation stays where it is, off the image too. It is skipped where a value is missing or not finite, time
+    runs backwards, a resolution is not positive, or no part of the image was shown (it would add nothing).
     """
     table, path = _stacked(
         readings, "fixations.csv", [*TIMES, *POSITION, *RESOLUTION, *SHOWN], main_data, root
@@ -32,7 +32,7 @@ def gaze(readings: pd.DataFrame, main_data: Path, root: Path) -> tuple[pd.DataFr
 def checked_fixations(
     table: pd.DataFrame, height: pd.Series, width: pd.Series, path: pd.Series, row: pd.Series
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Rows of `fixations` (without `dataset`) from text or numbers, and rows of `skipped` that name file and row.
+    """Rows of `fixations` (without `dataset`) from text or numbers, and rows of `skipped` for bad ones.
 
     `table` has the columns image, id (of the reading), reader and those of the schema but `index`.
     """
@@ -61,7 +61,7 @@ def checked_fixations(
 
 
 def chest_boxes(readings: pd.DataFrame, main_data: Path, root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The box that each reader drew around the chest, as it is (it may exceed the image), and rows of `skipped`."""
+    """Each reader's box around the chest, as it is (it may exceed the image), and rows of `skipped`."""
     table, path = _stacked(readings, "chest_bounding_box.csv", SIDES, main_data, root)
     table = table.assign(kind="chest", label="", shape="rectangle", certainty=np.nan)
     return checked_boxes(table, path, table.pop("row"))
@@ -88,9 +88,10 @@ def finding_boxes(readings: pd.DataFrame, main_data: Path, root: Path) -> tuple[
 
 
 def checked_boxes(table: pd.DataFrame, path: pd.Series, row: pd.Series) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Rows of `boxes` (without `dataset`) from text or numbers, and rows of `skipped` for boxes that are none.
+    """Rows of `boxes` (without `dataset`) from text or numbers, and rows of `skipped` for bad ones.
 
-    `table` has the columns image, id (of the reading or image), reader, kind, label, shape, certainty and sides.
+    `table` has the columns image, id (of the reading or image), reader, kind, label, shape, certainty and
+    the four sides.
     """
     table = table.assign(**{side: upstream.numbers(table[side]) for side in SIDES})
     faults = {
@@ -110,7 +111,7 @@ def checked_boxes(table: pd.DataFrame, path: pd.Series, row: pd.Series) -> tuple
 def _stacked(
     readings: pd.DataFrame, name: str, columns: list[str], main_data: Path, root: Path
 ) -> tuple[pd.DataFrame, pd.Series]:
-    """The file `name` of all readings that have one, with what `readings` knows of each, and each row's path."""
+    """The file `name` of all readings that have one, with what `readings` knows, and each row's path."""
     paths = [main_data / reading / name for reading in readings["id"]]
     present = np.array([path.is_file() for path in paths], dtype=bool)
     paths = [path for path, there in zip(paths, present) if there]

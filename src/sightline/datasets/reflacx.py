@@ -1,6 +1,7 @@
 """REFLACX 1.0.0: fixations, chest boxes and marked findings of five radiologists on films of MIMIC-CXR.
 
-Source: doi 10.13026/e0dj-8498. Readers are anonymous: a reader is the place among the image's rows that are not discarded.
+Source: doi 10.13026/e0dj-8498. Readers are anonymous: a reader is a place among the image's rows that are not
+discarded, in the order of the metadata.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ OPTIONS = {
         "type": "array",
         "items": {"type": "integer", "enum": [1, 2, 3]},
         "default": [1, 2, 3],
-        "description": "Collection phases to read. The authors: 1 and 2 (five readers); 3 has one reader per film.",
+        "description": "Phases to read. The authors: 1 and 2 (five readers); 3 has one reader per film.",
     },
     "minimum_readers": {
         "type": "integer",
@@ -38,8 +39,8 @@ OPTIONS = {
         "type": "string",
         "enum": ["evaluated", "phases_1_2"],
         "default": "evaluated",
-        "description": "Whose images go to test: all subjects with an evaluated reading, or those of phases 1 "
-        "and 2 alone, as the authors, which leaks where phase 3 is evaluated.",
+        "description": "Whose images go to test: subjects with an evaluated reading, or those of "
+        "phases 1 and 2 alone, as the authors, which leaks where phase 3 is evaluated.",
     },
 }
 
@@ -57,7 +58,7 @@ def sources(
     phases: tuple[int, ...] = (1, 2, 3),
     **options: object,
 ) -> list[Path]:
-    """The metadata tables. The thousands of files of single readings are not listed: a release does not change."""
+    """The metadata tables. The files of single readings (thousands) are not listed."""
     wanted = {*phases, 1, 2} if options.get("move_subjects") == "phases_1_2" else set(phases)
     return [root / folder / "main_data" / f"metadata_phase_{phase}.csv" for phase in sorted(wanted)]
 
@@ -72,8 +73,8 @@ def annotate(
 ) -> Dataset:
     """`dataset` with readings, fixations, boxes (kinds `chest` and `finding`), strata, and what is evaluated.
 
-    Subjects that must not be trained on move to split `test`; `upstream_split` keeps what was published. Discarded
-    readings are left out. Strata: `abnormal_authors` and `abnormal_paper`, values normal | abnormal, by the
+    Subjects that must not be trained on move to split `test`; `upstream_split` keeps what was published.
+    Discarded readings are left out. Strata: `abnormal_authors` and `abnormal_paper`, values normal | abnormal, by the
     majority of all the image's rows, discarded ones too. Raises `DatasetError` for a missing table or
     column, a malformed row, or where no image has `minimum_readers` readings.
     """
@@ -94,8 +95,8 @@ def annotate(
     if not len(evaluated):
         most = f"the most is {counts.max()}" if len(counts) else "no reading is complete"
         raise DatasetError(
-            f"{upstream.shown(tables[0], root)}: no image has the {minimum_readers} readers asked for, {most}; "
-            f"lower `minimum_readers` or add phases"
+            f"{upstream.shown(tables[0], root)}: no image has the {minimum_readers} readers asked for, "
+            f"{most}; lower `minimum_readers` or add phases"
         )
     kept, fixations, boxes, faults = _read_files(kept, dataset.images, root / folder / "main_data", root)
     moved = evaluated if move_subjects == "evaluated" else every["dicom_id"][every["group"] != "phase 3"]
@@ -111,7 +112,7 @@ def annotate(
 
 
 def _metadata(path: Path, root: Path) -> pd.DataFrame:
-    """One phase's readings in order: `ABOUT` with types, `group`, `path`, `row`, and two flags of abnormality."""
+    """One phase's readings in order: `ABOUT` with types, `group`, `path`, `row`, two flags of abnormality."""
     labels = [column for column in upstream.header_of(path, root) if column not in NOT_LABELS]
     table = upstream.read_csv(path, [*ABOUT, *labels], root)
     upstream.require_text(path, table["id"], r"P[123][0-9]{2}R[0-9]{6}", "an id like P102R123456", root)
@@ -234,7 +235,7 @@ def _read_files(
 
 
 def _moved(images: pd.DataFrame, evaluated: pd.Index, moved: pd.Index | pd.Series) -> pd.DataFrame:
-    """`images` with `evaluated` marked, and every image of the subjects of the images `moved` in split test."""
+    """`images` with `evaluated` marked, and every image of the subjects of `moved` in split test."""
     subjects = images["subject"][images["image"].isin(moved)]
     return images.assign(
         evaluated=images["evaluated"] | images["image"].isin(evaluated),
