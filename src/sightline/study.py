@@ -200,6 +200,27 @@ class Study:
             if reference["datasets"] is None or dataset in reference["datasets"]
         }
 
+    def regions_of(self, dataset: str) -> dict[str, dict]:
+        """The regions of `dataset` that maps are compared with or that baselines need, by name."""
+        regions = {
+            name: {key: reference.get(key) for key in ("of", "source", "label")}
+            for name, reference in self.references_of(dataset).items()
+            if reference["kind"] == "region"
+        }
+        if "hull" in self.baselines:
+            regions.setdefault("lungs", {"of": "lungs", "source": "mask", "label": None})
+        return regions
+
+    def placement_of(self, cell: Cell) -> str:
+        """How the grids of a cell (anything with its axes as attributes) are placed in the model's input."""
+        return self.placements[Cell(cell.dataset, cell.model, int(cell.seed), cell.condition, cell.method)]
+
+    @property
+    def scored_datasets(self) -> list[str]:
+        """The datasets on which something is scored: explained by a run, or with baselines."""
+        explained = {cell.dataset for cell in self.cells}
+        return [name for name in self.datasets if name in explained or (self.baselines and self.references_of(name))]
+
     def readings_of(self, method: str) -> dict[str, dict]:
         """What is done to the maps of `method` before scoring, by name."""
         return {name: self.readings[name] for name in self.methods[method]["readings"]}

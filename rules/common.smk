@@ -1,0 +1,125 @@
+"""What the rules share: the study, and the marks that make only what changed run again."""
+
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(workflow.basedir).parent
+SOURCE = ROOT / "src"
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [str(SOURCE), *filter(None, [os.environ.get("PYTHONPATH")])]
+)
+sys.path.insert(0, str(SOURCE))
+
+from sightline import provenance
+from sightline.datasets import dataset as upstream
+from sightline.errors import SightlineError
+from sightline.study import Study
+
+try:
+    study = Study(config, ROOT / "workflow/schemas/config.schema.yaml")
+except SightlineError as error:
+    raise WorkflowError(str(error)) from None
+
+
+wildcard_constraints:
+    dataset="|".join(study.datasets),
+    model="|".join(study.models) or "none",
+    seed=r"\d+",
+    condition="|".join(study.conditions) or "none",
+    method="|".join(study.methods) or "none",
+
+
+def folder_of(dataset):
+    """Where a dataset's upstream files lie."""
+    generated = study.datasets[dataset]["phantom"] is not None
+    return f"results/{study.name}/phantom/{dataset}" if generated else f"data/{dataset}"
+
+
+def upstream_tables(wildcards):
+    """The upstream tables of a dataset; a phantom's are all made at once."""
+    chosen = study.datasets[wildcards.dataset]
+    if chosen["phantom"] is not None:
+        return expand(rules.make_phantom.output.digests, dataset=wildcards.dataset)
+    return [
+        str(path)
+        for path in upstream.sources(
+            Path(folder_of(wildcards.dataset)),
+            chosen["adapter"],
+            chosen["adapter_options"],
+            chosen["annotations"],
+        )
+    ]
+
+
+def per_trained(pattern):
+    """`pattern` for every model and seed that is trained."""
+    return [
+        path for model, seed in study.trained for path in expand(pattern, model=model, seed=seed)
+    ]
+
+
+def per_cell(pattern):
+    """`pattern` for every cell of the grid."""
+    return [path for cell in study.cells for path in expand(pattern, **vars(cell))]
+
+
+def per_dataset(pattern, names=None):
+    """`pattern` for every dataset, or for `names`."""
+    return expand(pattern, dataset=study.datasets if names is None else names)
+
+
+def modules_of(rule_name, wildcards):
+    """The modules that a job picks by name; their code belongs to its fingerprint."""
+    dataset = study.datasets.get(getattr(wildcards, "dataset", None))
+    model = study.models.get(getattr(wildcards, "model", None))
+    method = study.methods.get(getattr(wildcards, "method", None))
+    if rule_name == "read_dataset":
+        names = [dataset["adapter"], *dataset["annotations"]]
+        return [f"sightline.datasets.{name}" for name in names]
+    if rule_name in ("train", "attribute"):
+        modules = [f"sightline.models.architectures.{model['architecture']}"]
+        if rule_name == "attribute":
+            modules.append(f"sightline.attribution.methods.{method['kind']}")
+        return modules
+    return []
+
+
+def stamp_every_rule():
+    """Give every rule the fingerprint of the code that its jobs run, as the param `code`."""
+    for stage in workflow.rules:
+        if stage.script:
+            script = ROOT / "scripts" / Path(stage.script).name
+
+            def code(wildcards, script=script, name=stage.name):
+                return provenance.fingerprint(script, ROOT, tuple(modules_of(name, wildcards)))
+
+            stage.set_params(code=code)
+
+
+def force_what_other_code_made():
+    """Rerun results whose seal names other code or params than theirs would now, records or not."""
+    if not workflow.is_main_process:
+        return
+    stale = set()
+    for path, sealed in provenance.seals(Path("results") / study.name):
+        for stage in workflow.rules:
+            if stage.is_producer(str(path)):
+                wildcards = stage.get_wildcards(str(path))
+                stand_in = snakemake_wildcards(wildcards)
+                now = {
+                    name: value(stand_in) if callable(value) else value
+                    for name, value in stage.params._allitems()
+                    if name
+                }
+                if not provenance.same_params(sealed["params"], now):
+                    stale.add(str(path))
+    settings = workflow.dag_settings
+    settings.forcerun = frozenset(settings.forcerun) | frozenset(stale)
+
+
+def snakemake_wildcards(values):
+    """Wildcards as Snakemake hands them to functions."""
+    from snakemake.iocontainers import Wildcards
+
+    return Wildcards(fromdict=values)

@@ -1,0 +1,79 @@
+"""From upstream files to tables and to a store of training-size pixels."""
+
+
+rule make_phantom:
+    output:
+        digests="<study>/phantom/{dataset}.digests.json",
+    params:
+        seed=study.seed,
+        folder=lambda wildcards: folder_of(wildcards.dataset),
+        options=lambda wildcards: study.datasets[wildcards.dataset]["phantom"],
+    log:
+        "<study>/logs/make_phantom/{dataset}.log",
+    conda:
+        "../envs/sightline.yaml"
+    script:
+        "../scripts/make_phantom.py"
+
+
+rule read_dataset:
+    input:
+        upstream_tables,
+    output:
+        images="<study>/datasets/{dataset}/images.parquet",
+        labels="<study>/datasets/{dataset}/labels.parquet",
+        strata="<study>/datasets/{dataset}/strata.parquet",
+        boxes="<study>/datasets/{dataset}/boxes.parquet",
+        masks="<study>/datasets/{dataset}/masks.parquet",
+        readings="<study>/datasets/{dataset}/readings.parquet",
+        fixations="<study>/datasets/{dataset}/fixations.parquet",
+        cohort="<study>/datasets/{dataset}/cohort.parquet",
+        skipped="<study>/datasets/{dataset}/skipped.parquet",
+    params:
+        folder=lambda wildcards: folder_of(wildcards.dataset),
+        adapter=lambda wildcards: study.datasets[wildcards.dataset]["adapter"],
+        options=lambda wildcards: study.datasets[wildcards.dataset]["adapter_options"],
+        annotations=lambda wildcards: study.datasets[wildcards.dataset]["annotations"],
+    log:
+        "<study>/logs/read_dataset/{dataset}.log",
+    conda:
+        "../envs/sightline.yaml"
+    script:
+        "../scripts/read_dataset.py"
+
+
+rule prepare:
+    input:
+        images=rules.read_dataset.output.images,
+    output:
+        table="<study>/prepared/{dataset}/prepared.parquet",
+        pixels="<study>/prepared/{dataset}/pixels.npy",
+        inventory="<study>/prepared/{dataset}/inventory.parquet",
+        skipped="<study>/prepared/{dataset}/skipped.parquet",
+    params:
+        folder=lambda wildcards: folder_of(wildcards.dataset),
+        sides=lambda wildcards: study.sides_of(wildcards.dataset),
+    log:
+        "<study>/logs/prepare/{dataset}.log",
+    conda:
+        "../envs/sightline.yaml"
+    resources:
+        workers=1,
+    script:
+        "../scripts/prepare.py"
+
+
+rule check_inputs:
+    input:
+        images=per_dataset(rules.read_dataset.output.images),
+        skipped=per_dataset(rules.prepare.output.skipped),
+    output:
+        "<study>/inputs_checked.json",
+    params:
+        max_skipped=study.config["limits"]["max_skipped"],
+    log:
+        "<study>/logs/check_inputs.log",
+    conda:
+        "../envs/sightline.yaml"
+    script:
+        "../scripts/check_inputs.py"

@@ -1,0 +1,32 @@
+"""Attribution maps: a job explains one dataset by one model, seed, condition and method."""
+
+
+rule attribute:
+    input:
+        weights=rules.train.output.weights,
+        images=rules.read_dataset.output.images,
+        labels=rules.read_dataset.output.labels,
+        prepared=rules.prepare.output.table,
+        pixels=ancient(rules.prepare.output.pixels),
+    output:
+        maps="<study>/maps/{dataset}/{model}/seed{seed}/{condition}/{method}/maps.parquet",
+        values="<study>/maps/{dataset}/{model}/seed{seed}/{condition}/{method}/values.npy",
+        predictions="<study>/maps/{dataset}/{model}/seed{seed}/{condition}/{method}/predictions.parquet",
+    params:
+        study_seed=study.seed,
+        architecture=lambda wildcards: study.models[wildcards.model]["architecture"],
+        arguments=lambda wildcards: study.models[wildcards.model]["arguments"],
+        labels=lambda wildcards: study.labels_of(wildcards.model),
+        side=lambda wildcards: study.recipe_of(wildcards.model)["side"],
+        condition=lambda wildcards: study.conditions[wildcards.condition],
+        method=lambda wildcards: study.methods[wildcards.method]["kind"],
+        options=lambda wildcards: study.methods[wildcards.method]["options"],
+        placement=lambda wildcards: study.placement_of(wildcards),
+        batch=study.config["compute"]["batch"],
+        threads=study.config["compute"]["threads"],
+    log:
+        "<study>/logs/attribute/{dataset}.{model}.seed{seed}.{condition}.{method}.log",
+    conda:
+        "../envs/sightline.yaml"
+    script:
+        "../scripts/attribute.py"

@@ -1,0 +1,40 @@
+"""Seeded models."""
+
+
+rule train:
+    input:
+        checked=rules.check_inputs.output,
+        images=lambda wildcards: per_dataset(
+            rules.read_dataset.output.images, study.models[wildcards.model]["train_on"]
+        ),
+        labels=lambda wildcards: per_dataset(
+            rules.read_dataset.output.labels, study.models[wildcards.model]["train_on"]
+        ),
+        prepared=lambda wildcards: per_dataset(
+            rules.prepare.output.table, study.models[wildcards.model]["train_on"]
+        ),
+        # the table names the pixels' digest; a touched store retrains nothing
+        pixels=ancient(
+            lambda wildcards: per_dataset(
+                rules.prepare.output.pixels, study.models[wildcards.model]["train_on"]
+            )
+        ),
+    output:
+        weights="<study>/models/{model}/seed{seed}/weights.safetensors",
+        curves="<study>/models/{model}/seed{seed}/curves.parquet",
+        predictions="<study>/models/{model}/seed{seed}/predictions.parquet",
+    params:
+        study_seed=study.seed,
+        architecture=lambda wildcards: study.models[wildcards.model]["architecture"],
+        arguments=lambda wildcards: study.models[wildcards.model]["arguments"],
+        labels=lambda wildcards: study.labels_of(wildcards.model),
+        recipe=lambda wildcards: study.recipe_of(wildcards.model),
+        weights=lambda wildcards: study.models[wildcards.model]["weights"],
+        batch=study.config["compute"]["batch"],
+        threads=study.config["compute"]["threads"],
+    log:
+        "<study>/logs/train/{model}.seed{seed}.log",
+    conda:
+        "../envs/sightline.yaml"
+    script:
+        "../scripts/train.py"

@@ -1,0 +1,60 @@
+"""What maps are compared with, in the scoring frame: gaze, its average, masks and boxes."""
+
+
+rule render_gaze:
+    input:
+        images=rules.read_dataset.output.images,
+        readings=rules.read_dataset.output.readings,
+        fixations=rules.read_dataset.output.fixations,
+    output:
+        table="<study>/references/{dataset}/gaze.parquet",
+        values="<study>/references/{dataset}/gaze.npy",
+    params:
+        scale=study.config["scores"]["scale"],
+    log:
+        "<study>/logs/render_gaze/{dataset}.log",
+    conda:
+        "../envs/sightline.yaml"
+    script:
+        "../scripts/render_gaze.py"
+
+
+rule average_gaze:
+    input:
+        images=rules.read_dataset.output.images,
+        boxes=rules.read_dataset.output.boxes,
+        gaze=rules.render_gaze.output.table,
+        gaze_values=ancient(rules.render_gaze.output.values),
+    output:
+        table="<study>/references/{dataset}/center_bias.parquet",
+        values="<study>/references/{dataset}/center_bias.npy",
+    params:
+        box=lambda wildcards: study.datasets[wildcards.dataset]["box"],
+        leave_out=study.leave_outs,
+        scale=study.config["scores"]["scale"],
+    log:
+        "<study>/logs/average_gaze/{dataset}.log",
+    conda:
+        "../envs/sightline.yaml"
+    script:
+        "../scripts/average_gaze.py"
+
+
+rule render_regions:
+    input:
+        images=rules.read_dataset.output.images,
+        boxes=rules.read_dataset.output.boxes,
+        masks=rules.read_dataset.output.masks,
+    output:
+        table="<study>/references/{dataset}/regions.parquet",
+        values="<study>/references/{dataset}/regions.npy",
+    params:
+        folder=lambda wildcards: folder_of(wildcards.dataset),
+        regions=lambda wildcards: study.regions_of(wildcards.dataset),
+        scale=study.config["scores"]["scale"],
+    log:
+        "<study>/logs/render_regions/{dataset}.log",
+    conda:
+        "../envs/sightline.yaml"
+    script:
+        "../scripts/render_regions.py"

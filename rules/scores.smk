@@ -1,0 +1,81 @@
+"""Maps against references, and scores into intervals."""
+
+
+rule score:
+    input:
+        maps=rules.attribute.output.maps,
+        values=ancient(rules.attribute.output.values),
+        predictions=rules.attribute.output.predictions,
+        images=rules.read_dataset.output.images,
+        gaze=rules.render_gaze.output.table,
+        gaze_values=ancient(rules.render_gaze.output.values),
+        center_bias=rules.average_gaze.output.table,
+        center_bias_values=ancient(rules.average_gaze.output.values),
+        regions=rules.render_regions.output.table,
+        region_values=ancient(rules.render_regions.output.values),
+    output:
+        "<study>/scores/{dataset}/{model}/seed{seed}/{condition}/{method}.parquet",
+    params:
+        study_seed=study.seed,
+        readings=lambda wildcards: study.readings_of(wildcards.method),
+        references=lambda wildcards: study.references_of(wildcards.dataset),
+        leave_out=study.leave_outs,
+        scale=study.config["scores"]["scale"],
+        sampled=study.config["scores"]["sampled"],
+        threads=study.config["compute"]["threads"],
+    log:
+        "<study>/logs/score/{dataset}.{model}.seed{seed}.{condition}.{method}.log",
+    conda:
+        "../envs/sightline.yaml"
+    script:
+        "../scripts/score.py"
+
+
+rule score_baselines:
+    input:
+        images=rules.read_dataset.output.images,
+        gaze=rules.render_gaze.output.table,
+        gaze_values=ancient(rules.render_gaze.output.values),
+        center_bias=rules.average_gaze.output.table,
+        center_bias_values=ancient(rules.average_gaze.output.values),
+        regions=rules.render_regions.output.table,
+        region_values=ancient(rules.render_regions.output.values),
+    output:
+        "<study>/scores/{dataset}/baselines.parquet",
+    params:
+        study_seed=study.seed,
+        baselines=study.baselines,
+        references=lambda wildcards: study.references_of(wildcards.dataset),
+        leave_out=study.leave_outs,
+        scale=study.config["scores"]["scale"],
+        sampled=study.config["scores"]["sampled"],
+        threads=study.config["compute"]["threads"],
+    log:
+        "<study>/logs/score_baselines/{dataset}.log",
+    conda:
+        "../envs/sightline.yaml"
+    script:
+        "../scripts/score_baselines.py"
+
+
+rule summarise:
+    input:
+        scores=per_cell(rules.score.output),
+        baselines=per_dataset(rules.score_baselines.output, study.scored_datasets),
+        strata=per_dataset(rules.read_dataset.output.strata),
+        predictions=per_trained(rules.train.output.predictions),
+        images=per_dataset(rules.read_dataset.output.images),
+    output:
+        summary="<study>/summary.parquet",
+        comparisons="<study>/comparisons.parquet",
+        classification="<study>/classification.parquet",
+    params:
+        study_seed=study.seed,
+        statistics=study.config["statistics"],
+        threads=study.config["compute"]["threads"],
+    log:
+        "<study>/logs/summarise.log",
+    conda:
+        "../envs/sightline.yaml"
+    script:
+        "../scripts/summarise.py"

@@ -1,0 +1,15 @@
+"""Render every reading's gaze map into the scoring frame."""
+
+from sightline import arrays, gaze, jobs, tables
+
+if __name__ == "__main__":
+    with jobs.recorded(snakemake.input, snakemake.output, snakemake.params, snakemake.log):
+        with arrays.Writer(snakemake.output.values, "float32") as store:
+            rows = gaze.render_all(
+                tables.read("fixations", snakemake.input.fixations),
+                tables.read("images", snakemake.input.images),
+                tables.read("readings", snakemake.input.readings),
+                snakemake.params.scale,
+                store,
+            )
+        tables.write("gaze", rows, snakemake.output.table, values=snakemake.output.values)

@@ -1,0 +1,19 @@
+"""Bring the masks and boxes that maps are compared with into the scoring frame."""
+
+from pathlib import Path
+
+from sightline import arrays, jobs, regions, tables
+
+if __name__ == "__main__":
+    with jobs.recorded(snakemake.input, snakemake.output, snakemake.params, snakemake.log):
+        rows, values = regions.render(
+            snakemake.params.regions,
+            tables.read("boxes", snakemake.input.boxes),
+            tables.read("masks", snakemake.input.masks),
+            tables.read("images", snakemake.input.images),
+            Path(snakemake.params.folder),
+            snakemake.params.scale,
+        )
+        with arrays.Writer(snakemake.output.values, "uint8") as store:
+            rows["offset"] = [None if value is None else store.append(value) for value in values]
+        tables.write("regions", rows, snakemake.output.table, values=snakemake.output.values)

@@ -1,0 +1,1 @@
+"""Scores into means, intervals and paired comparisons; predictions into AUCs."""

@@ -1,0 +1,86 @@
+"""Real runs of the workflow on the smallest study, in a copy of the project."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+COPIED = ("workflow", "rules", "scripts", "src", "envs", "config", "requirements.lock", "pyproject.toml")
+STUDY = ROOT / "tests/workflow/study.yaml"
+
+
+@dataclass
+class Project:
+    """A copy of the project in a folder of its own, with its results and Snakemake's records."""
+
+    folder: Path
+
+    @property
+    def results(self) -> Path:
+        return self.folder / "results/tiny"
+
+    def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
+        """Run Snakemake on the tiny study here."""
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        environment.pop("PYTHONPATH", None)
+        done = subprocess.run(
+            [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "study.yaml", *arguments],
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+        assert not check or done.returncode == 0, done.stdout[-2000:] + done.stderr[-6000:]
+        return done
+
+    def would_run(self, *arguments: str) -> dict[str, int]:
+        """What a dry run would run: jobs per rule, without the target."""
+        done = self.snakemake("--dry-run", *arguments)
+        text = done.stdout + done.stderr
+        table = re.search(r"^job\s+count\n-+\s+-+\n(.*?)^total\s", text, re.M | re.S)
+        if table is None:
+            assert "Nothing to be done" in text, text[-3000:]
+            return {}
+        counts = dict(re.findall(r"^(\S+)\s+(\d+)\s*$", table[1], re.M))
+        return {rule: int(count) for rule, count in counts.items() if rule != "all"}
+
+    def edit(self, path: str, old: str, new: str) -> None:
+        """Replace text that must be there in one of the copied files."""
+        file = self.folder / path
+        text = file.read_text()
+        assert old in text, f"{path} no longer holds {old!r}: mend this test"
+        file.write_text(text.replace(old, new, 1))
+
+
+def copy_project(folder: Path) -> Project:
+    """The project's files in `folder`, with the tiny study beside them."""
+    folder.mkdir(parents=True)
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / name)
+    shutil.copy(STUDY, folder / "study.yaml")
+    return Project(folder)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The tiny study, run once to its report."""
+    project = copy_project(tmp_path_factory.mktemp("finished") / "project")
+    project.snakemake()
+    return project
+
+
+@pytest.fixture
+def project(finished: Project, tmp_path: Path) -> Project:
+    """A copy of the finished study, with results and records, to edit at will."""
+    shutil.copytree(finished.folder, tmp_path / "project", symlinks=True)
+    return Project(tmp_path / "project")

@@ -1,0 +1,93 @@
+"""Only what changed runs again: the acceptance tests of the design's section on reruns."""
+
+import os
+import shutil
+import time
+
+import pytest
+
+EVERYTHING_AFTER_SCORES = {"summarise"}
+FIGURES = {"report"}
+
+
+def _rules(counts: dict[str, int]) -> set[str]:
+    return {rule for rule in counts if not rule.startswith("plot_")}
+
+
+def test_a_second_run_does_nothing(finished):
+    assert finished.would_run() == {}
+
+
+def test_touching_every_file_does_nothing(project):
+    later = time.time() + 100
+    for path in project.folder.rglob("*"):
+        if path.is_file() and ".snakemake" not in path.parts:
+            os.utime(path, (later, later))
+            later += 0.001
+    assert project.would_run() == {}
+
+
+def test_a_fresh_clone_beside_kept_results_and_records_does_nothing(project, finished):
+    for name in ("src", "scripts", "rules", "workflow"):
+        shutil.rmtree(project.folder / name)
+        shutil.copytree(finished.folder / name, project.folder / name, copy_function=shutil.copy)
+    assert project.would_run() == {}
+
+
+def test_comments_docstrings_and_an_undone_edit_do_nothing(project):
+    path = "src/sightline/attribution/methods/gradcam.py"
+    project.edit(path, '"""', '"""Other words. ')
+    (project.folder / "src/sightline/gaze.py").open("a").write("\n# a remark\n")
+    assert project.would_run() == {}
+    text = (project.folder / path).read_text()
+    (project.folder / path).write_text(text + "\nCHANGED = 1\n")
+    assert "attribute" in project.would_run()
+    (project.folder / path).write_text(text)
+    assert project.would_run() == {}
+
+
+def test_an_edit_in_one_method_reruns_that_method_alone(project):
+    (project.folder / "src/sightline/attribution/methods/gradcam.py").open("a").write("\nCHANGED = 1\n")
+    counts = project.would_run()
+    assert counts["attribute"] == 1 and counts["score"] == 1
+    assert _rules(counts) == {"attribute", "score", "summarise", "report"}
+
+
+def test_a_new_metric_recomputes_scores_and_no_map(project):
+    (project.folder / "src/sightline/metrics/similarity.py").open("a").write("\nCHANGED = 1\n")
+    assert _rules(project.would_run()) == {"score", "score_baselines", "summarise", "report"}
+
+
+def test_a_new_seed_trains_one_model(project):
+    project.edit("study.yaml", "seeds: [0]", "seeds: [0, 1]")
+    counts = project.would_run()
+    assert counts["train"] == 1 and counts["attribute"] == 2 and counts["score"] == 2
+    assert _rules(counts) == {"train", "attribute", "score", "summarise", "report"}
+
+
+def test_device_and_workers_rerun_nothing(project):
+    assert project.would_run("--set-resources", "prepare:workers=2", "train:device=1") == {}
+
+
+def test_a_recipe_reruns_what_it_enters(project):
+    project.edit("study.yaml", "epochs: 1", "epochs: 2")
+    assert _rules(project.would_run()) == {"train", "attribute", "score", "summarise", "report"}
+
+
+def test_results_without_records_and_other_code_are_remade(project):
+    shutil.rmtree(project.folder / ".snakemake")
+    assert project.would_run() == {}
+    (project.folder / "src/sightline/attribution/methods/gradcam.py").open("a").write("\nCHANGED = 1\n")
+    counts = project.would_run()
+    assert counts["attribute"] == 1
+    assert _rules(counts) == {"attribute", "score", "summarise", "report"}
+
+
+@pytest.mark.parametrize("line", ["\nCHANGED = 1\n"])
+def test_an_adapter_edit_that_yields_the_same_tables_retrains_nothing(project, line):
+    (project.folder / "src/sightline/datasets/mimic_cxr.py").open("a").write(line)
+    before = (project.results / "models/small/seed0/weights.safetensors").read_bytes()
+    project.snakemake("--until", "train")
+    log = (project.results / "logs/train/small.seed0.log").read_text()
+    assert "already trained" in log
+    assert (project.results / "models/small/seed0/weights.safetensors").read_bytes() == before
