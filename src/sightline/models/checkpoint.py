@@ -1,0 +1,86 @@
+"""The state of an unfinished training, written whole or not at all, and used by the job that wrote it
+alone.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass
+class State:
+    """All that the next epoch depends on, but for the data."""
+
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    scheduler: torch.optim.lr_scheduler.LRScheduler | None
+    scaler: torch.amp.GradScaler
+    epoch: int = 0  # epochs done
+    curves: list = field(default_factory=list)  # [epoch, quantity, value]
+    best_state: dict[str, Tensor] | None = None
+    best_value: float | None = None
+    best_epoch: int = 0
+
+    def content(self) -> dict:
+        """What a checkpoint holds."""
+        return {name: self._part(name) for name in vars(self)}
+
+    def _part(self, name: str) -> object:
+        part = getattr(self, name)
+        return part.state_dict() if hasattr(part, "state_dict") else part
+
+    def restore(self, content: dict) -> None:
+        """Become the state that `content` was taken from."""
+        for name, value in content.items():
+            part = getattr(self, name)
+            if hasattr(part, "load_state_dict"):
+                part.load_state_dict(value)
+            else:
+                setattr(self, name, value)
+
+
+def write_checkpoint(path: str | Path, identity: str, content: dict) -> None:
+    """Write `content` (tensors, numbers, text, plain containers) for the job `identity`; a kill leaves the
+    former one.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    with open(part, "wb") as file:
+        torch.save({"identity": identity, "content": content}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, path)
+
+
+def read_checkpoint(path: str | Path, identity: str, say: Callable[[str], object]) -> dict | None:
+    """The content that the job `identity` wrote to `path`; None where there is none, or another's, or a
+    broken one.
+
+    `say` is told why a file that is there is not used. Nothing but tensors and plain containers is
+    unpickled.
+    """
+    path = Path(path)
+    if not path.exists():
+        return None
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+        whose, content = found["identity"], found["content"]
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        say(f"{path}: not a checkpoint of ours ({reason}); training starts anew")
+        return None
+    if whose != identity:
+        say(
+            f"{path}: checkpoint of another job (identity {whose}, this job is {identity}: "
+            "other params, data or code); not used, training starts anew"
+        )
+        return None
+    return content
