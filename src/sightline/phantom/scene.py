@@ -1,0 +1,120 @@
+"""What one film shows: the subject's chest where it lies, the findings planted in it, perhaps a marker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from sightline.phantom import film as drawing
+from sightline.phantom.anatomy import Anatomy, Place, draw_subject, pose
+from sightline.phantom.cohort import Film
+from sightline.phantom.findings import HEART_GROWTH, Finding, inside, place_findings
+from sightline.randomness import generator
+
+JPEG_QUALITY = 95  # as upstream's files
+
+
+@dataclass(frozen=True)
+class Shortcut:
+    """A marker in a corner, whose presence follows a label in the training data."""
+
+    label: str
+    corner: str = "upper left"  # upper|lower left|right
+    share_with_label: float = 0.9
+    share_without: float = 0.1
+    share_evaluated: float = (
+        0.5  # of films of the test split and of those that readers saw, whatever their labels
+    )
+    size: float = 0.09  # side, in shares of the film's shorter side
+
+    def present(self, film: Film, draw: float) -> bool:
+        """Whether the film carries the marker; `draw` is uniform in [0, 1)."""
+        if film.read or film.split == "test":
+            return draw < self.share_evaluated
+        return draw < (self.share_with_label if self.label in film.labels else self.share_without)
+
+    def box(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """xmin, ymin, xmax, ymax of the marker's pixels, both ends inside."""
+        short = min(height, width)
+        side, margin = max(4, round(self.size * short)), round(0.03 * short)
+        down, across = self.corner.split()
+        left = margin if across == "left" else width - margin - side
+        top = margin if down == "upper" else height - margin - side
+        return left, top, left + side - 1, top + side - 1
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A film with its truth. `anatomy`, `place` and `found` describe frontal films; a lateral has no planted
+    place."""
+
+    film: Film
+    anatomy: Anatomy
+    place: Place
+    found: tuple[Finding, ...]
+    marker: tuple[int, int, int, int] | None
+
+    @property
+    def lateral(self) -> bool:
+        """Whether the chest is seen from the side."""
+        return self.film.view in ("LATERAL", "LL")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the film."""
+        return self.film.height, self.film.width
+
+
+def arrange(film: Film, seed: int, settings: dict, shortcut: Shortcut | None) -> Scene:
+    """Lay out what `film` shows: everything but its pixels. `settings` is the writer's options."""
+    anatomy = draw_subject(generator(seed, "phantom", "anatomy", film.subject))
+    place = pose(anatomy, generator(seed, "phantom", "pose", film.dicom), film.height, film.width)
+    marked = False
+    if shortcut:
+        marked = shortcut.present(film, generator(seed, "phantom", "marker", film.dicom).random())
+    marker = shortcut.box(film.height, film.width) if shortcut and marked else None
+    scene = Scene(film, anatomy, place, (), marker)
+    if scene.lateral:
+        return scene
+    if any(labels[0] == "Cardiomegaly" for labels in film.planted):
+        by = 1 + HEART_GROWTH * float(np.clip(settings["contrast"], 0, 1.4))
+        anatomy = replace(anatomy, heart=anatomy.heart.enlarged(by))
+    found = [
+        inside(finding, film.height, film.width)
+        for labels in film.planted
+        for finding in place_findings(
+            labels,
+            generator(seed, "phantom", "place", film.dicom, labels[0]),
+            anatomy,
+            place,
+            settings["finding_size"],
+        )
+    ]
+    return replace(scene, anatomy=anatomy, found=tuple(found))
+
+
+def jpeg(scene: Scene, seed: int, contrast: float) -> bytes:
+    """The film as upstream stores it: 8-bit grey JPEG of quality 95."""
+    rng = generator(seed, "phantom", "pixels", scene.film.dicom)
+    if scene.lateral:
+        pixels = drawing.lateral(scene.size, scene.place, rng)
+    else:
+        pixels = drawing.frontal(scene.size, scene.anatomy, scene.place, list(scene.found), rng, contrast)
+    if scene.marker:
+        drawing.mark(pixels, scene.marker)
+    return cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
+
+
+def truth(scene: Scene, marks: str) -> list[dict[str, object]]:
+    """Rows of `phantom_truth.csv`: one per label and ellipse, one for the marker, which stands for the label
+    `marks`."""
+    rows = [
+        {"kind": "finding", "label": label, "shape": "ellipse", "box": finding.box}
+        for finding in scene.found
+        for label in finding.labels
+    ]
+    if scene.marker:
+        rows.append({"kind": "marker", "label": marks, "shape": "rectangle", "box": scene.marker})
+    return rows
