@@ -118,6 +118,22 @@ def _module(name: str, function: str) -> ModuleType:
     return module
 
 
+def cohort_flow(flow: str, steps: list[tuple[str, pd.DataFrame]]) -> pd.DataFrame:
+    """Rows of `cohort` (without `dataset`): what each filter left, from (its name, the images left)."""
+    return pd.DataFrame(
+        [
+            {
+                "flow": flow,
+                "step": step,
+                "filter": name,
+                "images": left["image"].nunique(),
+                "subjects": left["subject"].nunique(),
+            }
+            for step, (name, left) in enumerate(steps)
+        ]
+    )
+
+
 def names(function: str = "read") -> list[str]:
     """The adapters (`read`) or annotations (`annotate`) of this package, found without importing them."""
     folder = Path(__file__).parent

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from sightline.datasets import upstream
-from sightline.datasets.dataset import Dataset, among
+from sightline.datasets.dataset import Dataset, among, cohort_flow
 
 OPTIONS = {
     "folder": {
@@ -192,16 +192,9 @@ def select(
     flow.append(
         ("of a subject that was not moved to test", learnt & images["split"].isin(["train", "validate"]))
     )
-    cohort = [
-        {"flow": "training", "step": step, "filter": name, **_counts(images[rows])}
-        for step, (name, rows) in enumerate(flow)
-    ]
+    cohort = cohort_flow("training", [(name, images[rows]) for name, rows in flow])
     annotated = images["evaluated"] | among(
         images["image"], pd.Index(dataset.readings["image"].unique(), dtype=object)
     )
-    selected = dataset.keeping(images[kept | annotated]).adding(cohort=pd.DataFrame(cohort))
+    selected = dataset.keeping(images[kept | annotated]).adding(cohort=cohort)
     return replace(selected, labels=selected.labels.astype({"image": object, "label": object}))
-
-
-def _counts(images: pd.DataFrame) -> dict[str, int]:
-    return {"images": len(images), "subjects": images["subject"].nunique()}

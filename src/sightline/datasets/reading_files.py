@@ -20,7 +20,7 @@ POSITION = ["x_position", "y_position"]
 def gaze(readings: pd.DataFrame, main_data: Path, root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Fixations of all readings (columns image, id, reader, height, width), and rows of `skipped`.
 
-    A fixation stays where it is, off the image too. It is skipped where a value is missing or not finite, time
+    A fixation stays where it is, off the image too. It is skipped where a value is missing or infinite, time
     runs backwards, a resolution is not positive, or no part of the image was shown (it would add nothing).
     """
     table, path = _stacked(

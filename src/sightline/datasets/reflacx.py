@@ -74,8 +74,8 @@ def annotate(
     """`dataset` with readings, fixations, boxes (kinds `chest` and `finding`), strata, and what is evaluated.
 
     Subjects that must not be trained on move to split `test`; `upstream_split` keeps what was published.
-    Discarded readings are left out. Strata: `abnormal_authors` and `abnormal_paper`, values normal | abnormal, by the
-    majority of all the image's rows, discarded ones too. Raises `DatasetError` for a missing table or
+    Discarded readings are left out. Strata `abnormal_authors` and `abnormal_paper`: normal | abnormal,
+    by the majority of all the image's rows, discarded ones too. Raises `DatasetError` for a missing table or
     column, a malformed row, or where no image has `minimum_readers` readings.
     """
     tables = sources(root, folder, phases, move_subjects=move_subjects)
