@@ -1,0 +1,254 @@
+"""Forest plots: rows of estimates with intervals, one column of panels per metric, one block per dataset and reference."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from sightline.figures import style
+
+SLOT = 0.185  # inches a row takes
+TOP, AXIS, LEGEND, GAP = (
+    0.42,
+    0.42,
+    0.30,
+    0.16,
+)  # inches: titles above panels, ticks and label below, legend, between panels
+CHARACTER = 0.0585  # inches of a character of 7 points, on average
+PANELS = 4  # side by side at most
+
+
+@dataclass(frozen=True)
+class Series:
+    """One mark per row and panel; `colour` None takes the row's. Published values are drawn apart by `thin`."""
+
+    key: str
+    label: str
+    marker: str = "o"
+    filled: bool = True
+    colour: str | None = None
+    thin: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the plot, under `heading`; `note` stands at its right (n)."""
+
+    key: str
+    label: str
+    heading: str
+    colour: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A metric: `chance` is drawn as a dashed line, `area` as a dotted one, `band` (low, mean, high) as a grey strip."""
+
+    key: str
+    title: str
+    axis: str
+    chance: float | None = None
+    area: float | None = None
+    band: tuple[float, float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows times panels; `marks` has the columns row, panel, series, mean, low, high."""
+
+    title: str
+    rows: Sequence[Row]
+    panels: Sequence[Panel]
+    marks: pd.DataFrame
+
+
+def draw(blocks: Sequence[Block], series: Sequence[Series], note: str = "images\n× seeds") -> Figure:
+    """The figure of all blocks, one under the other, with one legend; `note` heads the column of `Row.note`."""
+    lines = [
+        (block, block.panels[start : start + PANELS], start == 0)
+        for block in blocks
+        for start in range(0, len(block.panels), PANELS)
+    ]
+    if not lines:
+        return style.empty("No scores to draw")
+    with style.settings():
+        heights = [
+            _height(block, series) + TOP + AXIS + (0.22 if first and block.title else 0.0)
+            for block, _, first in lines
+        ]
+        total = sum(heights) + LEGEND
+        figure = style.figure(style.WIDTH, total)
+        top = total
+        for (block, panels, first), height in zip(lines, heights):
+            if first and block.title:
+                figure.text(0.004, (top - 0.13) / total, block.title, weight="bold", size=8, va="center")
+            _line(figure, block, panels, series, (top - height + AXIS, _height(block, series), total), note)
+            top -= height
+        _legend(figure, blocks, series)
+    return figure
+
+
+def _positions(block: Block, series: Sequence[Series]) -> tuple[dict[str, float], dict[str, float], float]:
+    """Where rows and headings lie, in slots downwards, and how many slots there are; a row is as high as its marks."""
+    rows, headings, at, last = {}, {}, 0.0, None
+    for row in block.rows:
+        if row.heading != last and row.heading:
+            at += 0.0 if last is None else 0.3
+            headings[row.heading] = at + 0.5
+            at += 1.0
+        last = row.heading
+        step = 0.55 + 0.5 * max(1, len(_used(block, series, row.key)))
+        rows[row.key] = at + step / 2.0
+        at += step
+    return rows, headings, at
+
+
+def _used(block: Block, series: Sequence[Series], row: str) -> list[str]:
+    """The series that have a mark in this row, in any panel."""
+    present = set(block.marks.loc[block.marks["row"] == row, "series"])
+    return [item.key for item in series if item.key in present]
+
+
+def _height(block: Block, series: Sequence[Series]) -> float:
+    return SLOT * _positions(block, series)[2] + 0.08
+
+
+def _line(
+    figure: Figure, block: Block, panels: Sequence[Panel], series: Sequence[Series], place, note: str
+) -> None:
+    """One line of panels beside the rows' labels; `place` is (bottom, height, figure height) in inches."""
+    bottom, height, total = place
+    rows, headings, slots = _positions(block, series)
+    left = min(2.4, 0.16 + CHARACTER * max([len(row.label) + 2 for row in block.rows] + [12]))
+    right = (
+        0.16 + 0.05 * max(len(text) for text in [*(row.note for row in block.rows), *note.split("\n")])
+        if note
+        else 0.08
+    )
+    width = (style.WIDTH - left - right - 0.10) / max(len(panels), 2) - GAP
+    labels = figure.add_axes((0.0, bottom / total, left / style.WIDTH, height / total))
+    labels.set_axis_off()
+    labels.set(xlim=(0, left), ylim=(slots, 0))
+    for heading, at in headings.items():
+        labels.text(0.03, at, heading, weight="bold", va="center")
+    for row in block.rows:
+        labels.text(0.13 if headings else 0.03, rows[row.key], row.label, va="center")
+    for index, panel in enumerate(panels):
+        start = left + 0.10 + index * (width + GAP)
+        axes = figure.add_axes((start / style.WIDTH, bottom / total, width / style.WIDTH, height / total))
+        _panel(axes, block, panel, series, (rows, headings, slots))
+    if note:
+        notes = figure.add_axes(
+            ((style.WIDTH - right) / style.WIDTH, bottom / total, right / style.WIDTH, height / total)
+        )
+        notes.set_axis_off()
+        notes.set(xlim=(0, right), ylim=(slots, 0))
+        for row in block.rows:
+            notes.text(
+                right - 0.05,
+                rows[row.key],
+                row.note,
+                ha="right",
+                va="center",
+                color=style.FAINT,
+                size=style.SMALL,
+            )
+        notes.annotate(
+            note, (right - 0.05, 0), xytext=(0, 5), textcoords="offset points", ha="right", va="bottom",
+            color=style.FAINT, size=style.SMALL,
+        )  # fmt: skip
+
+
+def _panel(axes: Axes, block: Block, panel: Panel, series: Sequence[Series], place) -> None:
+    rows, headings, slots = place
+    marks = block.marks[block.marks["panel"] == panel.key]
+    axes.set_ylim(slots, 0)
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(left=False, labelleft=False)
+    for at in rows.values():
+        axes.axhline(at, color=style.RULE, linewidth=0.35, zorder=0)
+    if panel.band:
+        axes.axvspan(panel.band[0], panel.band[2], color=style.BAND, linewidth=0, zorder=0)
+        axes.axvline(panel.band[1], color="#9fb2c0", linewidth=0.8, zorder=0)
+    if panel.chance is not None:
+        axes.axvline(panel.chance, color=style.FAINT, linewidth=0.8, dashes=(4, 2), zorder=1)
+    if panel.area is not None:
+        axes.axvline(panel.area, color=style.FAINT, linewidth=1.0, linestyle=":", zorder=1)
+    colours = {row.key: row.colour for row in block.rows}
+    looks = {item.key: item for item in series}
+    for key, at in rows.items():
+        used = _used(block, series, key)
+        here = marks[marks["row"] == key]
+        if len(here) and here["mean"].isna().all():
+            _undefined(axes, at)
+            continue
+        for mark in here.itertuples():
+            shift = (used.index(mark.series) - (len(used) - 1) / 2.0) * 0.5
+            _mark(axes, mark, at + shift, looks[mark.series], looks[mark.series].colour or colours[key])
+    _limits(axes, marks, panel)
+    axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
+    axes.set_title(panel.title, weight="bold", pad=5)
+    axes.set_xlabel(panel.axis, size=style.SMALL)
+
+
+def _mark(axes: Axes, mark, at: float, item: Series, colour: str) -> None:
+    if pd.isna(mark.mean):
+        _undefined(axes, at)
+        return
+    if not (pd.isna(mark.low) or pd.isna(mark.high)):
+        axes.plot(
+            [mark.low, mark.high], [at, at], color=colour, linewidth=0.7 if item.thin else 1.3,
+            solid_capstyle="butt", zorder=2,
+        )  # fmt: skip
+    axes.plot(
+        [mark.mean], [at], item.marker, color=colour, markersize=3.4 if item.thin else 4.2,
+        markerfacecolor=colour if item.filled else "white", markeredgewidth=0.9, zorder=3,
+    )  # fmt: skip
+
+
+def _undefined(axes: Axes, at: float) -> None:
+    axes.annotate(
+        "undefined", (0.5, at), xycoords=("axes fraction", "data"), ha="center", va="center",
+        size=style.SMALL, color=style.FAINT,
+    )  # fmt: skip
+
+
+def _limits(axes: Axes, marks: pd.DataFrame, panel: Panel) -> None:
+    values = pd.concat([marks["mean"], marks["low"], marks["high"]]).dropna().tolist()
+    values += [value for value in (panel.chance, panel.area, *(panel.band or ())) if value is not None]
+    values = [value for value in values if math.isfinite(value)]
+    if not values:
+        axes.set_xlim(0, 1)
+        return
+    low, high = min(values), max(values)
+    margin = 0.06 * (high - low) or 0.05
+    axes.set_xlim(low - margin, high + margin)
+
+
+def _legend(figure: Figure, blocks: Sequence[Block], series: Sequence[Series]) -> None:
+    present = {key for block in blocks for key in block.marks["series"]}
+    handles = [
+        Line2D(
+            [], [], marker=item.marker, color=item.colour or style.INK, linewidth=0.7 if item.thin else 1.3, markersize=4,
+            markerfacecolor=(item.colour or style.INK) if item.filled else "white", label=item.label,
+        )
+        for item in series
+        if item.key in present
+    ]  # fmt: skip
+    panels = [panel for block in blocks for panel in block.panels]
+    if any(panel.chance is not None for panel in panels):
+        handles.append(Line2D([], [], color=style.FAINT, linewidth=0.8, dashes=(4, 2), label="chance"))
+    if any(panel.area is not None for panel in panels):
+        handles.append(Line2D([], [], color=style.FAINT, linestyle=":", label="region's share of the area"))
+    if any(panel.band is not None for panel in panels):
+        handles.append(Patch(facecolor=style.BAND, edgecolor="#9fb2c0", linewidth=0.6, label="interobserver"))
+    figure.legend(handles=handles, loc="lower center", ncols=min(6, len(handles)), bbox_to_anchor=(0.5, 0.0))

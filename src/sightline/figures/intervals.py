@@ -1,0 +1,90 @@
+"""The main forest plot: every method's mean score and interval beside chance, interobserver agreement and published values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from sightline.figures import forest, rows, style, words
+
+HOLLOW = ("o", "s", "^", "v", "P", "X")  # marks of conditions other than clean
+
+
+def draw(
+    summary: pd.DataFrame,
+    published: pd.DataFrame | None = None,
+    *,
+    center_bias: str | None = None,
+    areas: rows.Areas | None = None,
+    methods: Sequence[str] = (),
+    metrics: Sequence[str] = (),
+) -> Figure:
+    """A forest plot per dataset and reference: small multiples by metric, a row per method and reading of each model.
+
+    `summary` as in `tables`; `published` has method, model, reading, metric, mean, low, high; `center_bias` chooses
+    the shuffled metrics' one (default: the strictest); `areas` gives (dataset, reference) the region's mean share
+    of the area; `methods` is the study's whole list (colours). Other conditions are hollow marks of the same colour.
+    """
+    frame = rows.overall(rows.with_center_bias(summary, center_bias))
+    if frame.empty:
+        return style.empty("No scores over all images to draw")
+    values = rows.published_as(frame[_clean(frame)], published)
+    series = pd.concat(
+        [frame["condition"], pd.Series(rows.PUBLISHED, index=range(len(values)))], ignore_index=True
+    )
+    both = pd.concat([frame, values], ignore_index=True) if len(values) else frame.reset_index(drop=True)
+    blocks = rows.blocks(both, series, areas=areas, methods=methods, metrics=metrics)
+    return forest.draw(blocks, _series(frame["condition"]))
+
+
+def _clean(frame: pd.DataFrame) -> pd.Series:
+    return (frame["condition"] == "clean") | words.is_baseline(frame)
+
+
+def _series(conditions: pd.Series) -> list[forest.Series]:
+    found = words.ordered(conditions, ["clean"])
+    marks = [
+        forest.Series(found[0], "this study, with interval" if found[0] == "clean" else words.plain(found[0]))
+    ]
+    for index, name in enumerate(found[1:]):
+        label = words.condition(name)
+        marks.append(forest.Series(name, label, HOLLOW[index % len(HOLLOW)], filled=False))
+    return [
+        *marks,
+        forest.Series(rows.PUBLISHED, "published", "D", filled=False, colour=style.PUBLISHED, thin=True),
+    ]
+
+
+def caption(
+    summary: pd.DataFrame, published: str = "", *, center_bias: str | None = None, question: str = ""
+) -> str:
+    """The question, what the marks are, n and the intervals' making; `published` names the source of the published values."""
+    frame = rows.overall(rows.with_center_bias(summary, center_bias))
+    references = ", ".join(words.plain(name) for name in sorted(set(frame["reference"])))
+    parts = [
+        question
+        or f"How much do the explanation maps agree with {references}, compared with chance and with the baselines?",
+        f"Marks are means, bars their intervals ({words.made_by(frame)}); {words.sizes(frame)}.",
+    ]
+    if (frame["method"] == "interobserver").any():
+        parts.append("Grey strip: agreement between readers, with its interval.")
+    if frame["metric"].isin(["auc", "sauc", "ncc", "sncc"]).any():
+        parts.append("Dashed line: chance (NCC and sNCC 0, AUC and sAUC 0.5).")
+    if frame["metric"].isin(words.AREA_METRICS).any():
+        parts.append("Dotted line: the region's share of the area, which is what an even map scores.")
+    chosen = sorted(set(frame["center_bias"]) - {""})
+    if chosen:
+        parts.append(
+            f"Center bias of the shuffled metrics: {', '.join(words.CENTER_BIAS.get(x, x) for x in chosen)}."
+        )
+    if (~_clean(frame)).any():
+        parts.append(
+            "Hollow marks: the same method under another condition (random weights: the same network, untrained)."
+        )
+    if published:
+        parts.append(
+            f"Diamonds: published values ({published}; center bias pooled), which rest on other models and images."
+        )
+    return " ".join(parts)

@@ -1,0 +1,150 @@
+"""From a summary table to the rows and panels of a forest plot: what is compared, in which order, with which references."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from sightline.figures import forest, style, words
+
+PLACE = ["dataset", "reference"]
+MARK = ["row", "panel", "series", "mean", "low", "high"]
+
+PUBLISHED = "published\x1f"  # starts the names of series that are not this study's
+
+Areas = Mapping[tuple[str, str], float]  # (dataset, reference) -> the region's mean share of the area
+
+
+def with_center_bias(summary: pd.DataFrame, choice: str | None = None) -> pd.DataFrame:
+    """`summary` with one center bias: `choice`, or the strictest there is (without the image, the subject, pooled).
+
+    Metrics that use none stay. A shuffled metric without the chosen center bias has no row.
+    """
+    found = set(summary["center_bias"]) - {""}
+    if choice is None:
+        choice = next((name for name in ("image", "subject", "none") if name in found), "")
+    return summary[summary["center_bias"].isin(["", choice])]
+
+
+def overall(summary: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `summary` over all images: no stratum, and no row that is itself a region's area."""
+    return summary[(summary["stratum"] == "") & (summary["metric"] != "area_share")]
+
+
+def keys(frame: pd.DataFrame) -> pd.Series:
+    """One text per row of a plot: a baseline is one row; a model's method one per reading."""
+    model = frame["model"].where(~words.is_baseline(frame), "")
+    return model + "\x1f" + frame["method"] + "\x1f" + frame["reading"]
+
+
+def blocks(
+    summary: pd.DataFrame,
+    series: pd.Series,
+    *,
+    areas: Areas | None = None,
+    methods: Sequence[str] = (),
+    metrics: Sequence[str] = (),
+) -> list[forest.Block]:
+    """One block per dataset and reference; `series` names, for each row of `summary`, the mark that it becomes.
+
+    `methods` is the study's whole list (colours), `metrics` those to show (default: all, in the order of the paper).
+    """
+    colours = style.colours([*methods, *summary["method"]])
+    frame = summary.assign(row=keys(summary), series=series, panel=summary["metric"])
+    frame["extra"] = frame["series"].str.startswith(PUBLISHED)
+    several = frame[PLACE].drop_duplicates()
+    result = []
+    for dataset, reference in several.sort_values(PLACE).itertuples(index=False):
+        here = frame[(frame["dataset"] == dataset) & (frame["reference"] == reference)]
+        shown = [
+            name for name in words.ordered(here["metric"], words.METRICS) if not metrics or name in metrics
+        ]
+        if not shown:
+            continue
+        here = here[here["metric"].isin(shown)]
+        area = (areas or {}).get((dataset, reference))
+        title = f"{words.plain(dataset)}: against {words.plain(reference)}" if len(several) > 1 else ""
+        panels = [_panel(here, name, area) for name in shown]
+        result.append(forest.Block(title, _rows(here, colours), panels, here[MARK]))
+    return result
+
+
+def _panel(here: pd.DataFrame, name: str, area: float | None) -> forest.Panel:
+    text = words.metric(name)
+    observers = here[(here["method"] == "interobserver") & (here["metric"] == name) & ~here["extra"]]
+    observers = observers.dropna(subset=["mean", "low", "high"])
+    band = None
+    if len(observers) == 1:
+        band = tuple(float(observers.iloc[0][column]) for column in ("low", "mean", "high"))
+    return forest.Panel(
+        name, text.title, text.axis, text.chance, area if name in words.AREA_METRICS else None, band
+    )
+
+
+def _rows(here: pd.DataFrame, colours: Mapping[str, str]) -> list[forest.Row]:
+    """Baselines first, then every model's methods and readings, each with its n."""
+    first = here.groupby("row", sort=False).agg(
+        model=("model", "first"),
+        method=("method", "first"),
+        reading=("reading", "first"),
+        images=("images", "max"),
+        seeds=("seeds", "max"),
+    )
+    first["baseline"] = words.is_baseline(first)
+    order = {name: index for index, name in enumerate(style.methods(first["method"]))}
+    readings = {name: index for index, name in enumerate(words.ordered(first["reading"], words.READINGS))}
+    first["place"] = [
+        ("" if baseline else model, order[method], readings[reading])
+        for baseline, model, method, reading in zip(
+            first["baseline"], first["model"], first["method"], first["reading"]
+        )
+    ]
+    counts = first.groupby(["model", "method"])["reading"].transform("size")
+    result = []
+    for key, row in first.assign(count=counts).sort_values("place").iterrows():
+        label = words.method(row["method"])
+        if row["count"] > 1 and row["reading"]:
+            label += f", {words.plain(row['reading'])}"
+        note = f"{row['images']:,}" if row["baseline"] else f"{row['images']:,} × {row['seeds']}"
+        heading = "Baselines" if row["baseline"] else words.plain(row["model"])
+        result.append(forest.Row(key, label, heading, colours[row["method"]], note))
+    return result
+
+
+def published_as(summary: pd.DataFrame, published: pd.DataFrame | None) -> pd.DataFrame:
+    """The published values of the rows that `summary` has, in its keys; the others are left out.
+
+    `published`: method, model, reading, metric, mean, low, high and optionally stratum, level. A reading is only
+    matched where the method has several; a baseline's model is not.
+    """
+    if published is None or published.empty:
+        return summary.iloc[:0]
+    both = ["method", "model", "reading", "metric"]
+    wanted = summary.drop_duplicates(["dataset", "reference", "stratum", "level", *both])
+    known = published.assign(**{name: "" for name in ("stratum", "level") if name not in published})
+    known = known.assign(
+        model=known["model"].where(~words.is_baseline(known), ""), reading=known["reading"].fillna("")
+    )
+    single = (
+        known.groupby(["model", "method", "metric", "stratum", "level"])["reading"].transform("nunique") == 1
+    )
+    found = []
+    for row in wanted.to_dict("records"):
+        model = "" if row["method"] in words.BASELINES else row["model"]
+        same = (
+            (known["method"] == row["method"])
+            & (known["model"] == model)
+            & (known["metric"] == row["metric"])
+        )
+        same &= (known["stratum"] == row["stratum"]) & (known["level"] == row["level"])
+        exact = known[same & (known["reading"] == row["reading"])]
+        match = exact if len(exact) else known[same & single & (not _several_readings(wanted, row))]
+        if len(match):
+            found.append({**row, **{name: float(match.iloc[0][name]) for name in ("mean", "low", "high")}})
+    return pd.DataFrame(found, columns=summary.columns)
+
+
+def _several_readings(frame: pd.DataFrame, row: Mapping) -> bool:
+    same = (frame["method"] == row["method"]) & (frame["model"] == row["model"])
+    return frame.loc[same, "reading"].nunique() > 1

@@ -1,0 +1,77 @@
+"""Do scores differ between groups of images, such as normal and abnormal ones? A forest plot with a mark per level."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from sightline.figures import forest, rows, style, words
+
+LOOKS = ((style.FIRST, "o"), (style.SECOND, "s"), (style.THIRD, "^"), ("#CC79A7", "v"))
+ORDER = ("normal", "abnormal")
+
+
+def draw(
+    summary: pd.DataFrame,
+    published: pd.DataFrame | None = None,
+    *,
+    stratum: str,
+    center_bias: str | None = None,
+    methods: Sequence[str] = (),
+    metrics: Sequence[str] = (),
+) -> Figure:
+    """The clean scores of every level of `stratum` side by side; `published` may have the columns stratum and level."""
+    frame = _of(summary, stratum, center_bias)
+    if frame.empty:
+        return style.empty(f"No scores by {words.plain(stratum)} to draw")
+    values = rows.published_as(frame, published)
+    both = pd.concat([frame, values], ignore_index=True) if len(values) else frame.reset_index(drop=True)
+    key = both["level"].where(both.index < len(frame), rows.PUBLISHED + both["level"])
+    blocks = rows.blocks(both, key, methods=methods, metrics=metrics)
+    for index, block in enumerate(blocks):
+        panels = [forest.Panel(item.key, item.title, item.axis, item.chance) for item in block.panels]
+        lines = [forest.Row(row.key, row.label, row.heading, row.colour) for row in block.rows]
+        blocks[index] = forest.Block(block.title, lines, panels, block.marks)
+    return forest.draw(blocks, _series(frame), note="")
+
+
+def _of(summary: pd.DataFrame, stratum: str, center_bias: str | None) -> pd.DataFrame:
+    frame = rows.with_center_bias(summary, center_bias)
+    clean = (frame["condition"] == "clean") | words.is_baseline(frame)
+    return frame[(frame["stratum"] == stratum) & clean & (frame["metric"] != "area_share")]
+
+
+def _series(frame: pd.DataFrame) -> list[forest.Series]:
+    levels = words.ordered(frame["level"], ORDER)
+    result = []
+    for index, level in enumerate(levels):
+        colour, marker = LOOKS[index % len(LOOKS)]
+        count = words.span(frame.loc[frame["level"] == level, "images"])
+        label = f"{words.plain(level)} (n = {count})"
+        result.append(forest.Series(level, label, marker, colour=colour))
+    for index, level in enumerate(levels):
+        colour = LOOKS[index % len(LOOKS)][0]
+        label = f"{words.plain(level)}, published"
+        result.append(
+            forest.Series(rows.PUBLISHED + level, label, "D", filled=False, colour=colour, thin=True)
+        )
+    return result
+
+
+def caption(
+    summary: pd.DataFrame, published: str = "", *, stratum: str, center_bias: str | None = None
+) -> str:
+    """The question, n per level and how the intervals were made."""
+    frame = _of(summary, stratum, center_bias)
+    levels = words.ordered(frame["level"], ORDER)
+    counts = "; ".join(
+        f"{words.plain(level)}: {words.span(frame.loc[frame['level'] == level, 'images'])} images"
+        for level in levels
+    )
+    text = (
+        f"Do the scores depend on the group of the image ({' or '.join(map(words.plain, levels))})? "
+        f"Marks are means, bars their intervals ({words.made_by(frame)}); n: {counts}. Dashed line: chance."
+    )
+    return text + (f" Diamonds: published values ({published})." if published else "")
