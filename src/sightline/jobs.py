@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import os
 import resource
@@ -26,12 +27,14 @@ THREAD_VARIABLES = (
     "NUMEXPR_NUM_THREADS",
     "OPENCV_FOR_THREADS_NUM",
 )
+# by name: that every job can set their threads makes no job's numbers depend on their versions
+NUMERIC, THREADPOOL = ("numpy", "scipy.linalg", "cv2", "torch", "pyarrow"), "threadpoolctl"
 LOG_SECONDS, TERMINAL_SECONDS = 5.0, 30.0  # between two lines of progress
 _terminal: list[TextIO] = []  # the real stderr, while a job's output goes to its log
 
 
 def paths(files: Any) -> list[Path]:
-    """`files` (a path, or lists and dicts of paths as Snakemake has them, nested) as one flat list, each once."""
+    """`files` (a path, or lists and dicts of paths as Snakemake has them) as one flat list, each once."""
     if isinstance(files, (str, os.PathLike)):
         return [Path(files)]
     items = files.values() if isinstance(files, dict) else files
@@ -60,13 +63,11 @@ def set_threads(count: int) -> None:
     """
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(count)))
     if count > _cores():  # libraries loaded later would take no more threads than there are cores
-        import scipy.linalg  # noqa: F401
-        import torch  # noqa: F401
+        for library in NUMERIC:
+            importlib.import_module(library)
     loaded = sys.modules
     if "numpy" in loaded:
-        from threadpoolctl import threadpool_limits
-
-        threadpool_limits(limits=count)
+        importlib.import_module(THREADPOOL).threadpool_limits(limits=count)
     if "torch" in loaded:
         loaded["torch"].set_num_threads(count)
     if "cv2" in loaded:

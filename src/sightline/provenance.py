@@ -30,6 +30,7 @@ DISTRIBUTIONS = {
 PIN = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?==([^\s;\\]+)", re.MULTILINE)
 # fields without meaning, or that not every Python version has
 MEANINGLESS = {"ctx", "kind", "type_comment", "type_ignores"}
+IMPORTING = {ast.Import, ast.ImportFrom, ast.Call}
 
 
 # ---- the meaning of one file
@@ -67,8 +68,11 @@ def _joined(values: list[ast.AST]) -> list[ast.AST]:
     return [value for value in merged if not (isinstance(value, ast.Constant) and value.value == "")]
 
 
-def _write(node: ast.AST, out: list[str]) -> None:
-    """Append what `node` means: types and fields by name, without places, docstrings, absent fields."""
+def _write(node: ast.AST, out: list[str], importing: list[ast.AST]) -> None:
+    """Append what `node` means: types and fields by name, without places, docstrings, absent fields.
+
+    Statements and calls that may import are added to `importing`.
+    """
     kind = node.__class__
     out.append(kind.__name__)
     if kind is ast.Constant:
@@ -77,6 +81,8 @@ def _write(node: ast.AST, out: list[str]) -> None:
     if kind is ast.Name:
         out.append(node.id)
         return
+    if kind in IMPORTING:
+        importing.append(node)
     fields = _fields.get(kind)
     if fields is None:
         fields = _fields[kind] = tuple(sorted(f for f in kind._fields if f not in MEANINGLESS))
@@ -88,7 +94,7 @@ def _write(node: ast.AST, out: list[str]) -> None:
         out.append(field)
         if value.__class__ is not list:
             if isinstance(value, ast.AST):
-                _write(value, out)
+                _write(value, out, importing)
             else:
                 out.append(ascii(value))
             continue
@@ -100,13 +106,13 @@ def _write(node: ast.AST, out: list[str]) -> None:
             elif item.__class__ is str:
                 out.append(item)
             elif not _is_text(item):
-                _write(item, out)
+                _write(item, out, importing)
         out.append(";")
     out.append(")")
 
 
-def _imports(tree: ast.AST, path: Path) -> Iterator[tuple[str, str, int]]:
-    for node in ast.walk(tree):
+def _imports(importing: list[ast.AST], path: Path) -> Iterator[tuple[str, str, int]]:
+    for node in importing:
         if isinstance(node, ast.Import):
             yield from ((alias.name, "", node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -115,7 +121,7 @@ def _imports(tree: ast.AST, path: Path) -> Iterator[tuple[str, str, int]]:
                     f"{path}:{node.lineno}: a relative import; write 'from {PROJECT}. ... import'"
                 )
             yield from ((node.module, alias.name, node.lineno) for alias in node.names)
-        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+        elif node.args and isinstance(node.args[0], ast.Constant):
             called, named = getattr(node.func, "attr", getattr(node.func, "id", "")), node.args[0].value
             if called in ("import_module", "files") and isinstance(named, str):  # importlib, its resources
                 yield named, "", node.lineno
@@ -131,10 +137,11 @@ def _source(path: Path) -> Source:
         except SyntaxError as error:
             raise SightlineError(f"{path}:{error.lineno}: not valid Python: {error.msg}") from error
         out: list[str] = []
-        _write(tree, out)
+        importing: list[ast.AST] = []
+        _write(tree, out, importing)
         digest = hashlib.sha256("\n".join(out).encode()).hexdigest()
         _sources[key] = Source(
-            digest, tuple(_imports(tree, path)), not any(not _is_text(n) for n in tree.body)
+            digest, tuple(_imports(importing, path)), not any(not _is_text(n) for n in tree.body)
         )
     return _sources[key]
 
