@@ -11,7 +11,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 )
 sys.path.insert(0, str(SOURCE))
 
-from sightline import provenance
+from sightline import provenance, seals
 from sightline.datasets import dataset as upstream
 from sightline.errors import SightlineError
 from sightline.study import Study
@@ -59,9 +59,10 @@ def per_trained(pattern):
     ]
 
 
-def per_cell(pattern):
-    """`pattern` for every cell of the grid."""
-    return [path for cell in study.cells for path in expand(pattern, **vars(cell))]
+def per_cell(pattern, cells=None):
+    """`pattern` for every cell of the grid, or for `cells`."""
+    chosen = study.cells if cells is None else cells
+    return [path for cell in chosen for path in expand(pattern, **vars(cell))]
 
 
 def per_dataset(pattern, names=None):
@@ -102,7 +103,7 @@ def force_what_other_code_made():
     if not workflow.is_main_process:
         return
     stale = set()
-    for path, sealed in provenance.seals(Path("results") / study.name):
+    for path, sealed in seals.found(Path("results") / study.name):
         for stage in workflow.rules:
             if stage.is_producer(str(path)):
                 wildcards = stage.get_wildcards(str(path))
@@ -112,7 +113,7 @@ def force_what_other_code_made():
                     for name, value in stage.params._allitems()
                     if name
                 }
-                if not provenance.same_params(sealed["params"], now):
+                if not seals.same_params(sealed["params"], now):
                     stale.add(str(path))
     settings = workflow.dag_settings
     settings.forcerun = frozenset(settings.forcerun) | frozenset(stale)

@@ -21,9 +21,12 @@ rule attribute:
         condition=lambda wildcards: study.conditions[wildcards.condition],
         method=lambda wildcards: study.methods[wildcards.method]["kind"],
         options=lambda wildcards: study.methods[wildcards.method]["options"],
-        placement=lambda wildcards: study.placement_of(wildcards),
+        chosen=lambda wildcards: study.choice(wildcards, "images"),
+        placement=lambda wildcards: study.choice(wildcards, "placement"),
         batch=study.config["compute"]["batch"],
         threads=study.config["compute"]["threads"],
+    resources:
+        device="auto",
     log:
         "<study>/logs/attribute/{dataset}.{model}.seed{seed}.{condition}.{method}.log",
     conda:

@@ -32,6 +32,8 @@ rule train:
         weights=lambda wildcards: study.models[wildcards.model]["weights"],
         batch=study.config["compute"]["batch"],
         threads=study.config["compute"]["threads"],
+    resources:
+        device="auto",
     log:
         "<study>/logs/train/{model}.seed{seed}.log",
     conda:

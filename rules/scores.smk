@@ -17,8 +17,10 @@ rule score:
         "<study>/scores/{dataset}/{model}/seed{seed}/{condition}/{method}.parquet",
     params:
         study_seed=study.seed,
+        labels=lambda wildcards: study.labels_of(wildcards.model),
         readings=lambda wildcards: study.readings_of(wildcards.method),
         references=lambda wildcards: study.references_of(wildcards.dataset),
+        metrics=study.config["scores"]["metrics"],
         leave_out=study.leave_outs,
         scale=study.config["scores"]["scale"],
         sampled=study.config["scores"]["sampled"],
@@ -46,6 +48,7 @@ rule score_baselines:
         study_seed=study.seed,
         baselines=study.baselines,
         references=lambda wildcards: study.references_of(wildcards.dataset),
+        metrics=study.config["scores"]["metrics"],
         leave_out=study.leave_outs,
         scale=study.config["scores"]["scale"],
         sampled=study.config["scores"]["sampled"],
@@ -60,7 +63,7 @@ rule score_baselines:
 
 rule summarise:
     input:
-        scores=per_cell(rules.score.output),
+        scores=per_cell(rules.score.output, study.scored_cells),
         baselines=per_dataset(rules.score_baselines.output, study.scored_datasets),
         strata=per_dataset(rules.read_dataset.output.strata),
         predictions=per_trained(rules.train.output.predictions),

@@ -149,30 +149,34 @@ class Study:
         return any(reference["kind"] == "gaze" for reference in self.references.values())
 
     @cached_property
+    def _choices(self) -> dict[Cell, dict[str, str]]:
+        """What the runs say of each cell beside its axes; two runs that differ on one cell are refused."""
+        found: dict[Cell, dict[str, str]] = {}
+        for name, run in self.runs.items():
+            choice = {key: run[key] for key in ("images", "placement")}
+            for axes in product(run["datasets"], run["models"], run["seeds"], run["conditions"], run["methods"]):
+                if found.setdefault(Cell(*axes), choice) != choice:
+                    raise ConfigError(f"config: runs.{name}: {Cell(*axes)} is explained otherwise by another run: {choice}")
+        return found
+
+    def choice(self, cell: Cell, key: str) -> str:
+        """`images` or `placement` of a cell (anything with its axes as attributes), as its run says."""
+        return self._choices[Cell(cell.dataset, cell.model, int(cell.seed), cell.condition, cell.method)][key]
+
+    @cached_property
     def cells(self) -> list[Cell]:
         """The grid: every cell of every run once, sorted."""
-        return sorted(
-            {
-                Cell(*axes)
-                for run in self.runs.values()
-                for axes in product(run["datasets"], run["models"], run["seeds"], run["conditions"], run["methods"])
-            }
-        )
+        return sorted(self._choices)
+
+    @cached_property
+    def scored_cells(self) -> list[Cell]:
+        """The cells whose dataset holds a reference."""
+        return [cell for cell in self.cells if self.references_of(cell.dataset)]
 
     @cached_property
     def trained(self) -> list[tuple[str, int]]:
         """The (model, seed) pairs that some run needs."""
         return sorted({(cell.model, cell.seed) for cell in self.cells})
-
-    @cached_property
-    def placements(self) -> dict[Cell, str]:
-        """Where each cell's grids are placed; a cell that two runs place differently is refused."""
-        found: dict[Cell, str] = {}
-        for name, run in self.runs.items():
-            for axes in product(run["datasets"], run["models"], run["seeds"], run["conditions"], run["methods"]):
-                if found.setdefault(Cell(*axes), run["placement"]) != run["placement"]:
-                    raise ConfigError(f"config: runs.{name}.placement: {Cell(*axes)} is placed otherwise by another run")
-        return found
 
     def seeds_of(self, model: str) -> list[int]:
         """The seeds with which `model` is trained."""
@@ -211,15 +215,10 @@ class Study:
             regions.setdefault("lungs", {"of": "lungs", "source": "mask", "label": None})
         return regions
 
-    def placement_of(self, cell: Cell) -> str:
-        """How the grids of a cell (anything with its axes as attributes) are placed in the model's input."""
-        return self.placements[Cell(cell.dataset, cell.model, int(cell.seed), cell.condition, cell.method)]
-
     @property
     def scored_datasets(self) -> list[str]:
-        """The datasets on which something is scored: explained by a run, or with baselines."""
-        explained = {cell.dataset for cell in self.cells}
-        return [name for name in self.datasets if name in explained or (self.baselines and self.references_of(name))]
+        """The datasets that hold a reference."""
+        return [name for name in self.datasets if self.references_of(name)]
 
     def readings_of(self, method: str) -> dict[str, dict]:
         """What is done to the maps of `method` before scoring, by name."""

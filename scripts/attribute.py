@@ -1,0 +1,62 @@
+"""Explain one dataset by one model, seed, condition and method."""
+
+import numpy as np
+
+from sightline import jobs, tables
+from sightline.attribution import batches, conditions, maps, store
+from sightline.models import device, network, weights
+from sightline.models.inputs import explain_input
+from sightline.preparation import open_store
+from sightline.randomness import derived_seed
+
+
+def explain(inputs, outputs, params, axes: dict, chosen_device: str) -> None:
+    """Write the maps with their values, and what the model says of the explained images."""
+    images = tables.read("images", inputs.images)
+    pixels = open_store(inputs.prepared, inputs.pixels)
+    model = explained(inputs, params, axes, chosen_device)
+    wanted = images[(images["split"] == "test") & (images["evaluated"] | (params.chosen == "test"))]["image"]
+    held = sorted(set(wanted) & set(pixels.images(params.side, "explain")))
+    plan = batches.plan({image: pixels.frame(image, params.side, "explain") for image in held}, params.batch)
+
+    def load(batch):
+        stored = [pixels.get(image, params.side, "explain") for image in batch.images]
+        return explain_input(np.stack(stored))
+
+    method = maps.Method(params.method, params.options)
+    explanations = maps.run(method, model, jobs.progress(plan, len(plan), "batches"), load)
+    said = store.write(explanations, axes, params.labels, outputs.maps, outputs.values)
+    labels = tables.read("labels", inputs.labels, columns=["dataset", "image", "label", "value"])
+    tables.write("predictions", said.merge(labels, on=["dataset", "image", "label"], how="left"), outputs.predictions)
+
+
+def explained(inputs, params, axes: dict, chosen_device: str) -> maps.Explained:
+    """The trained network under the job's condition, with what methods need to know of it."""
+    architecture = network.architecture(params.architecture)
+
+    def build():
+        return architecture.build(len(params.labels), **params.arguments)
+
+    seed = derived_seed(params.study_seed, "condition", axes["model"], axes["seed"])
+    kind, options = params.condition["kind"], {k: v for k, v in params.condition.items() if k != "kind"}
+    net = conditions.apply(kind, options, weights.load(build(), inputs.weights), build, seed)
+    return maps.Explained(
+        net,
+        tuple(params.labels),
+        architecture.LAYERS,
+        architecture.ATTENTION,
+        device=device.named(chosen_device),
+        placement=params.placement,
+    )
+
+
+if __name__ == "__main__":
+    with jobs.recorded(snakemake.input, snakemake.output, snakemake.params, snakemake.log):
+        axes = {name: snakemake.wildcards[name] for name in ("dataset", "model", "condition", "method")}
+        explain(
+            snakemake.input,
+            snakemake.output,
+            snakemake.params,
+            axes | {"seed": int(snakemake.wildcards.seed)},
+            snakemake.resources.device,
+        )

@@ -1,0 +1,23 @@
+"""Score what needs no model: another reader, the lungs' hull, the center bias, noise."""
+
+from sightline import baselines, jobs, references, tables
+
+
+def score(inputs, params):
+    """Table 'scores' of the baselines on every evaluated image."""
+    images = tables.read("images", inputs.images)
+    files = references.Files(*(inputs[name] for name in references.Files.__dataclass_fields__))
+    material = baselines.Material(
+        images[(images["split"] == "test") & images["evaluated"]],
+        params.study_seed,
+        params.scale,
+        gaze=references.gaze(files, "gaze", params.leave_out),
+        lungs=references.region(files, "lungs").mask,
+    )
+    chosen = references.opened(files, params.references, params.leave_out)
+    return baselines.score_baselines(material, params.baselines, chosen, params.metrics)
+
+
+if __name__ == "__main__":
+    with jobs.recorded(snakemake.input, snakemake.output, snakemake.params, snakemake.log):
+        tables.write("scores", score(snakemake.input, snakemake.params), snakemake.output[0])

@@ -1,0 +1,57 @@
+"""Train one model with one seed, and ask it for the labels of its dataset's test films."""
+
+import pandas as pd
+
+from sightline import jobs, seals, tables
+from sightline.models import device, network, training, weights
+from sightline.models.examples import collect
+from sightline.models.prediction import predict
+from sightline.preparation import open_store
+from sightline.randomness import derived_seed
+
+
+def train(inputs, outputs, params, axes: dict, chosen_device: str) -> None:
+    """Train (or load the given weights), then write weights, curves and predictions on the test split."""
+    images = tables.read("images", inputs.images[0])
+    labels = tables.read("labels", inputs.labels[0])
+    store = open_store(inputs.prepared[0], inputs.pixels[0])
+    recipe = training.Recipe.of(params.recipe)
+    seed = derived_seed(params.study_seed, "train", axes["model"], axes["seed"])
+
+    def of_split(split: str, geometry: str):
+        return collect(store, recipe.side, geometry, images[images["split"] == split]["image"], labels, params.labels)
+
+    net = network.build(params.architecture, len(params.labels), seed, **params.arguments)
+    where = device.named(chosen_device)
+    if params.weights is None:
+        fit = training.fit(
+            net,
+            of_split("train", "train"),
+            of_split("validate", "explain"),
+            recipe,
+            seed,
+            checkpoint=f"{outputs.weights}.checkpoint",
+            identity=seals.identity(params, [inputs.images[0], inputs.labels[0], inputs.prepared[0]]),
+            device=where,
+        )
+        net.load_state_dict(fit.best_state)
+        curves = fit.curves
+    else:
+        weights.load(net, params.weights.format(**axes))
+        curves = pd.DataFrame(columns=["epoch", "quantity", "value"])
+    weights.save(net.state_dict(), outputs.weights)
+    tables.write("curves", curves.assign(**axes), outputs.curves)
+    predictions = predict(net, of_split("test", "explain"), params.batch, where)
+    dataset = images["dataset"].iloc[0]
+    tables.write("predictions", predictions.assign(dataset=dataset, condition="clean", **axes), outputs.predictions)
+
+
+if __name__ == "__main__":
+    with jobs.recorded(snakemake.input, snakemake.output, snakemake.params, snakemake.log):
+        train(
+            snakemake.input,
+            snakemake.output,
+            snakemake.params,
+            {"model": snakemake.wildcards.model, "seed": int(snakemake.wildcards.seed)},
+            snakemake.resources.device,
+        )
