@@ -1,0 +1,193 @@
+"""Masks and boxes as regions in the scoring frame: what a map's mass may fall into."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from sightline import tables
+from sightline.datasets import rle, upstream
+from sightline.errors import DatasetError
+from sightline.frames import Frame, scoring_frame
+
+
+def render(
+    kinds: dict[str, dict],
+    boxes: pd.DataFrame,
+    masks: pd.DataFrame,
+    images: pd.DataFrame,
+    root: Path,
+    scale: float,
+) -> tuple[pd.DataFrame, list[np.ndarray]]:
+    """Every kind of region of every image: rows of `regions`, and the arrays (uint8, 0/1) of the ok ones.
+
+    A kind says `of`, the kind of mask or box; `source`, mask (default) or box; for boxes `label` and
+    `min_certainty`, which narrow them; and `hull`, true for the convex hull. Boxes of all readers are united.
+    A row's offset counts the values of the arrays before its own, in order. An image without such a region, or whose mask
+    cannot be read, is `not_applicable` with the reason.
+    """
+    boxes_of = dict(iter(boxes.groupby("image")))
+    masks_of = {(row.image, row.kind): row for row in masks.itertuples()}
+    rows, arrays, offset = [], [], 0
+    for kind in sorted(kinds):
+        for image in images.sort_values("image").itertuples():
+            shape = (int(image.height), int(image.width))
+            try:
+                region = _region(kinds[kind], image.image, shape, boxes_of, masks_of, Path(root), scale)
+            except DatasetError as error:
+                rows.append(_row(image, kind, "not_applicable", str(error)))
+                continue
+            rows.append(
+                _row(
+                    image, kind, "ok", None, offset, list(region.shape), float(region.mean(dtype=np.float64))
+                )
+            )
+            arrays.append(region)
+            offset += region.size
+    return pd.DataFrame(rows, columns=list(tables.SCHEMAS["regions"].columns)), arrays
+
+
+def _row(
+    image: tuple,
+    kind: str,
+    status: str,
+    reason: str | None,
+    offset: int | None = None,
+    shape: list[int] | None = None,
+    area_share: float | None = None,
+) -> dict:
+    return {
+        "dataset": image.dataset,
+        "kind": kind,
+        "image": image.image,
+        "status": status,
+        "reason": reason,
+        "offset": offset,
+        "shape": shape,
+        "area_share": area_share,
+    }
+
+
+def _region(
+    kind: dict,
+    image: str,
+    shape: tuple[int, int],
+    boxes_of: dict[str, pd.DataFrame],
+    masks_of: dict[tuple[str, str], tuple],
+    root: Path,
+    scale: float,
+) -> np.ndarray:
+    """One region in the scoring frame, uint8 0/1. Raises `DatasetError` with the reason why there is none."""
+    frame = scoring_frame(shape, scale)
+    if kind.get("source", "mask") == "mask":
+        mask = masks_of.get((image, kind["of"]))
+        if mask is None:
+            raise DatasetError(f"the image has no mask '{kind['of']}'")
+        native = read_mask(mask.encoding, mask.data, shape, root)
+        region = nearest(convex_hull(native) if kind.get("hull") else native, frame)
+    else:
+        chosen = choose_boxes(boxes_of.get(image), kind["of"], kind.get("label"), kind.get("min_certainty"))
+        region = draw_boxes(chosen, shape, frame)
+        region = convex_hull(region) if kind.get("hull") else region
+    if not region.any():
+        raise DatasetError(
+            f"the region '{kind['of']}' holds no pixel of the {frame.shape[0]} x {frame.shape[1]} grid"
+        )
+    return region.astype(np.uint8)
+
+
+def choose_boxes(
+    boxes: pd.DataFrame | None, of: str, label: str | None = None, min_certainty: float | None = None
+) -> pd.DataFrame:
+    """One image's boxes of a kind, of a label and certainty if given. Raises `DatasetError` for none left."""
+    chosen = boxes[boxes["kind"] == of] if boxes is not None else pd.DataFrame()
+    if len(chosen) and label is not None:
+        chosen = chosen[chosen["label"] == label]
+    if len(chosen) and min_certainty is not None:
+        chosen = chosen[chosen["certainty"] >= min_certainty]
+    if chosen.empty:
+        narrowed = "".join(
+            f" with {name} {value}"
+            for name, value in (("label", label), ("certainty of at least", min_certainty))
+            if value is not None
+        )
+        raise DatasetError(f"the image has no box '{of}'{narrowed}")
+    return chosen
+
+
+def draw_boxes(boxes: pd.DataFrame, shape: tuple[int, int], frame: Frame) -> np.ndarray:
+    """The union of boxes and ellipses of an image of `shape`, in `frame`: bool.
+
+    A box's sides are edges of pixels: pixel i, whose middle is i + 0.5, is inside where its middle is. The
+    frame's pixels take the image's pixel that is nearest.
+    """
+    rows, columns = (middle + 0.5 for middle in nearest_pixels(shape, frame))
+    region = np.zeros(frame.shape, dtype=bool)
+    for box in boxes.itertuples():
+        if box.shape == "ellipse":
+            y = (2 * rows - box.ymin - box.ymax) / (box.ymax - box.ymin)
+            x = (2 * columns - box.xmin - box.xmax) / (box.xmax - box.xmin)
+            region |= y[:, None] ** 2 + x[None, :] ** 2 <= 1.0
+        else:
+            inside_rows = (rows > box.ymin) & (rows < box.ymax)
+            inside_columns = (columns > box.xmin) & (columns < box.xmax)
+            region |= inside_rows[:, None] & inside_columns[None, :]
+    return region
+
+
+def read_mask(encoding: str, data: str, shape: tuple[int, int], root: Path) -> np.ndarray:
+    """A mask in the image's own pixels, bool (H, W): run lengths, or a file below `root`, 0 or not.
+
+    Raises `DatasetError` for a mask that cannot be decoded or has another shape.
+    """
+    if encoding == "rle":
+        try:
+            return rle.decode(data, shape)
+        except ValueError as error:
+            raise DatasetError(f"the run-length mask {error}; {upstream.DAMAGED}") from error
+    path = upstream.inside(root, data, "table masks")
+    try:
+        with Image.open(path) as opened:
+            if opened.size != (shape[1], shape[0]):
+                raise DatasetError(
+                    f"{data}: the mask is {opened.size[0]} x {opened.size[1]} pixels, its image {shape[1]} x "
+                    f"{shape[0]}; resize the mask to the image"
+                )
+            values = np.asarray(opened.convert("RGB") if opened.mode in ("P", "RGBA", "LA") else opened)
+    except (OSError, SyntaxError) as error:
+        raise DatasetError(f"{data}: the mask cannot be read ({error}); replace the file") from error
+    return (values if values.ndim == 2 else values.max(axis=2)) > 0
+
+
+def nearest_pixels(shape: tuple[int, int], frame: Frame) -> tuple[np.ndarray, np.ndarray]:
+    """Row and column indices of the image's pixels that hold the centres of the frame's pixels."""
+    indices = []
+    for axis in (1, 0):  # y, then x
+        length, new_length = shape[1 - axis], frame.shape[1 - axis]
+        centres = (np.arange(new_length) - frame.shift[axis]) / frame.scale[axis]
+        indices.append(np.clip(np.floor(centres + 0.5).astype(int), 0, length - 1))
+    return indices[0], indices[1]
+
+
+def nearest(mask: np.ndarray, frame: Frame) -> np.ndarray:
+    """A mask (H, W) in `frame`, as `frames.resample` of kind nearest, without its products."""
+    rows, columns = nearest_pixels(mask.shape, frame)
+    return mask[rows[:, None], columns[None, :]]
+
+
+def convex_hull(mask: np.ndarray) -> np.ndarray:
+    """The convex hull of a mask's pixels (their centres), bool (H, W), edges included; nothing of nothing."""
+    filled = np.zeros(mask.shape, dtype=np.uint8)
+    rows, columns = np.nonzero(mask)
+    if len(rows):
+        # only each row's ends can be corners
+        first = np.concatenate([[0], np.flatnonzero(np.diff(rows)) + 1])
+        last = np.concatenate([first[1:] - 1, [len(rows) - 1]])
+        ends = np.concatenate([first, last])
+        points = np.stack([columns[ends], rows[ends]], axis=1).astype(np.int32)
+        cv2.fillConvexPoly(filled, cv2.convexHull(points), 1)
+    return filled.astype(bool)
