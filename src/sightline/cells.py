@@ -71,6 +71,7 @@ def collect(rows: pd.DataFrame) -> dict[int, Cells]:
     An image's value is the mean over its rows of one seed (its readers), a subject's sum runs over its
     images.
     """
+    rows = rows.sort_values("value")  # so that sums are equal to the last bit in any order of the rows
     spread = rows.groupby("group")["value"].std(ddof=1)
     images = rows.groupby("group")["image"].nunique()
     of_images = rows.groupby(["group", "arm", "seed", "subject", "image"])["value"].mean()

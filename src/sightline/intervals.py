@@ -71,16 +71,15 @@ def crossed_bootstrap(cells: Cells, options: Options, generator: np.random.Gener
     Student's, their sum that of Behrens and Fisher (generalised confidence intervals; Weerahandi 1993).
     Skewness over subjects stays. Its coverage is measured by benchmarks/coverage.py.
     """
-    n, seeds = cells.sums.shape[:2]
+    n = len(cells.sums)
     mean = cells.estimate
     if n < 2:
         return _none(mean, "one subject")
     parts = _variances(cells)
     for_subjects, for_seeds = generator.spawn(2)
     weigh_seeds = [_seed_draws(k, options.resamples, for_seeds) for k in cells.arms]
-    student = np.sqrt(
-        n / for_seeds.chisquare(n - 1, options.resamples)
-    )  # sqrt(n / (n-1)) * sqrt((n-1) / chi2)
+    # sqrt(n / (n-1)) undoes the shrinkage of resampled subjects, sqrt((n-1) / chi2) studentises
+    student = np.sqrt(n / for_seeds.chisquare(n - 1, options.resamples))
     deviations = np.empty((options.resamples, mean.size))
     for rows, means in resampled(cells, options.resamples, for_subjects):
         part = student[rows, None] * (np.tensordot(means, cells.coefficients, axes=(1, 0)) - mean)
