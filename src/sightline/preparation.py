@@ -44,8 +44,8 @@ def prepare(
     """Decode a dataset's images and write them at every side; the tables (prepared, inventory, skipped).
 
     Images of split train take the geometry `train`, the others `explain` (`train_grid`, `explain_grid`). A
-    file that is missing, damaged or not of its table's size becomes a row of `skipped` (stage `prepare`), never an
-    exception. The store's bytes depend on images, root and sides alone, not on `workers`.
+    file that is missing, damaged or not of its table's size is a row of `skipped` (stage `prepare`), never
+    an exception. The store's bytes depend on images, root and sides alone, not on `workers`.
     """
     images = images.sort_values("image", ignore_index=True)
     jobs = [
@@ -246,18 +246,23 @@ def open_store(table_path: str | os.PathLike, npy_path: str | os.PathLike) -> St
     return Store(tables.read("prepared", table_path), arrays.open_flat(npy_path))
 
 
-def check_inputs(skipped: pd.DataFrame, total: int, max_share: float, table: str = "skipped.parquet") -> int:
-    """The number of refused images (stages `read` and `prepare`), of `total`, themselves included.
+def check_inputs(images: pd.DataFrame, skipped: pd.DataFrame, max_share: float) -> dict[str, dict[str, int]]:
+    """How many images of each dataset there are, and how many were refused (stages `read` and `prepare`).
 
-    Raises `DatasetError`, naming the table and the first reasons, where they are more than `max_share` of
-    all, or where nothing is left.
+    Raises `DatasetError`, naming the table and the first reasons, where more than `max_share` of a dataset's
+    images were refused, or none left.
     """
     refused = skipped[skipped["stage"].isin(["read", "prepare"])].drop_duplicates(["dataset", "item"])
-    count = len(refused)
-    if count > max_share * total or count >= total:
-        reasons = "".join(f"\n  {row.dataset}: {row.reason}" for row in refused.head(3).itertuples())
-        raise DatasetError(
-            f"{table}: {count} of {total} images were refused, more than the share of {max_share} that "
-            f"limits.max_skipped allows; mend the files or raise the limit. The first reasons:{reasons}"
-        )
-    return count
+    counts = {}
+    for dataset in sorted({*images["dataset"], *refused["dataset"]}):
+        bad = refused[refused["dataset"] == dataset]
+        total = len({*images["image"][images["dataset"] == dataset], *bad["item"]})
+        counts[dataset] = {"images": total, "refused": len(bad)}
+        if len(bad) > max_share * total or len(bad) == total:
+            reasons = "".join(f"\n  {reason}" for reason in bad["reason"].head(3))
+            raise DatasetError(
+                f"table 'skipped' of dataset '{dataset}': {len(bad)} of {total} images were refused, more than "
+                f"the share of {max_share:g} that limits.max_skipped allows; mend the files or raise the limit. "
+                f"The first reasons:{reasons}"
+            )
+    return counts

@@ -22,13 +22,13 @@ def render(
     images: pd.DataFrame,
     root: Path,
     scale: float,
-) -> tuple[pd.DataFrame, list[np.ndarray]]:
-    """Every kind of region of every image: rows of `regions`, and the arrays (uint8, 0/1) of the ok ones.
+) -> tuple[pd.DataFrame, list[np.ndarray | None]]:
+    """Every kind of region of every image: rows of `regions`, and their arrays (uint8, 0/1) in that order.
 
     A kind says `of`, the kind of mask or box; `source`, mask (default) or box; for boxes `label` and
     `min_certainty`, which narrow them; and `hull`, true for the convex hull. Boxes of all readers are united.
-    A row's offset counts the values of the arrays before its own, in order. An image without such a region, or whose mask
-    cannot be read, is `not_applicable` with the reason.
+    A row's offset counts the values of the arrays before its own, in order. An image without such a region,
+    or whose mask cannot be read, is `not_applicable` with the reason, and None among the arrays.
     """
     boxes_of = dict(iter(boxes.groupby("image")))
     masks_of = {(row.image, row.kind): row for row in masks.itertuples()}
@@ -40,6 +40,7 @@ def render(
                 region = _region(kinds[kind], image.image, shape, boxes_of, masks_of, Path(root), scale)
             except DatasetError as error:
                 rows.append(_row(image, kind, "not_applicable", str(error)))
+                arrays.append(None)
                 continue
             rows.append(
                 _row(
