@@ -95,23 +95,19 @@ def _children_first() -> list[str]:
 
 
 def draw_planted(rng: np.random.Generator, share: dict[str, float]) -> tuple[tuple[str, ...], ...]:
-    """What one study shows. Each label's overall probability is `share`, or what its children bring where
-    that is more.
+    """What one study shows; a label's probability is its `share`, or what its children bring if that is more.
 
     Labels are independent given that the study is not healthy, but for parents that come with their children.
     """
     sick = 1 - min(HEALTHY, 1 - max(share.values(), default=0))
-    coin = {
-        label: rng.random(3) for label in LABELS
-    }  # drawn for all, so that one label's share moves no other's
+    # drawn for all, so that one label's share moves no other's
+    coin = {label: rng.random(2) for label in LABELS}
     if rng.random() >= sick:
         return ()
     chains: dict[str, tuple[str, ...]] = {}  # by the label that is drawn, with what it brings
-    brought: dict[str, float] = dict.fromkeys(
-        LABELS, 0.0
-    )  # probability that a child brings the label, given sick
-    total = dict.fromkeys(LABELS, 0.0)
-    present: dict[str, list[str]] = {label: [] for label in LABELS}
+    present: dict[str, list[str]] = {label: [] for label in LABELS}  # the chains that a label is in
+    # given a study that is not healthy: probability that a child brings the label, and that it is there
+    brought, total = dict.fromkeys(LABELS, 0.0), dict.fromkeys(LABELS, 0.0)
     for label in _children_first():
         wanted = share[label] / sick
         own = max(0.0, (wanted - brought[label]) / (1 - brought[label])) if brought[label] < 1 else 0.0

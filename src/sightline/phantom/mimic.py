@@ -46,7 +46,8 @@ def _gzipped(path: Path, header: tuple[str, ...], rows: list[list[object]]) -> N
     writer.writerow(header)
     writer.writerows(rows)
     # no name and no time in the archive: equal content is equal bytes
-    path.write_bytes(gzip.compress(text.getvalue().encode(), compresslevel=6, mtime=0))
+    with path.open("wb") as file, gzip.GzipFile("", "wb", 6, file, mtime=0) as archive:
+        archive.write(text.getvalue().encode())
 
 
 def _metadata(film: Film) -> list[object]:
@@ -100,6 +101,7 @@ def _negbio(cells: list[str], rng: np.random.Generator) -> list[str]:
 
 def write_tables(folder: Path, films: list[Film], seed: int, settings: dict) -> None:
     """Write the tables into `folder`, rows in the films' order (one per image, labels one per study)."""
+    folder.mkdir(parents=True, exist_ok=True)
     studies = {film.study: film for film in films if film.labelled}
     expert, negbio = [], []
     for study, film in studies.items():

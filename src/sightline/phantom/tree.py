@@ -16,87 +16,142 @@ from sightline.phantom.scene import Scene, Shortcut, arrange, jpeg, truth
 from sightline.randomness import generator
 
 OPTIONS = {
-    "training": {"type": "integer", "default": 240, "minimum": 0,
-                 "description": "Usable films in the train split: frontal, one to a study, with labels"},
-    "validation": {"type": "integer", "default": 40, "minimum": 0,
-                   "description": "Usable films in the validate split"},
-    "test": {"type": "integer", "default": 40, "minimum": 0,
-             "description": "Usable films in the test split that no reader saw"},
-    "phase_1": {"type": "integer", "default": 6, "minimum": 0, "maximum": 98,
-                "description": "Films of REFLACX's phase 1, each read by every reader (upstream has 59)"},
-    "phase_2": {"type": "integer", "default": 5, "minimum": 0, "maximum": 99,
-                "description": "Films of phase 2, each read by every reader (upstream has 50)"},
-    "phase_3": {"type": "integer", "default": 24, "minimum": 0,
-                "description": "Films of phase 3, each read by one reader (upstream has 2507)"},
-    "readers": {"type": "integer", "default": 5, "minimum": 1, "description": "Readers"},
-    "height": {"type": "integer", "default": 384, "minimum": 64, "maximum": 4096,
-               "description": "Mean height of a film in pixels (upstream's is mostly 3056)"},
-    "width": {"type": "integer", "default": 320, "minimum": 64, "maximum": 4096,
-              "description": "Mean width of a film in pixels (upstream's is mostly 2544)"},
-    "size_variation": {"type": "number", "default": 0.08, "minimum": 0, "maximum": 0.5,
-                       "description": "Height and width each vary by up to this share, so the aspect varies"},
-    "findings": {"type": ["array", "null"], "default": None, "uniqueItems": True, "items": {"type": "string"},
-                 "description": "Labels that are planted; null plants all 13. Labels left out are 0 "
-                                "everywhere"},
-    "prevalence": {"type": ["number", "object"], "default": 1.0, "minimum": 0,
-                   "additionalProperties": {"type": "number", "minimum": 0, "maximum": 1},
-                   "description": "A factor on the usual shares of studies, or some labels' own shares. A "
-                                  "parent (Lung "
-                                  "Opacity, ...) has at least the share that its children bring along"},
-    "contrast": {"type": "number", "default": 1.0, "minimum": 0, "maximum": 4,
-                 "description": "How visible findings are; 0 plants labels and places but changes no pixel"},
-    "finding_size": {"type": "number", "default": 1.0, "exclusiveMinimum": 0, "maximum": 3,
-                     "description": "Factor on the findings' sides (not on the heart's)"},
-    "uncertain": {"type": "number", "default": 0.03, "minimum": 0, "maximum": 1,
-                  "description": "Share of true labels written as -1; of untrue ones, this times the "
-                                 "label's share"},
-    "missing_labels": {"type": "number", "default": 0.5, "minimum": 0, "maximum": 1,
-                       "description": "Share of untrue labels that are left empty instead of 0"},
-    "traps": {"type": "number", "default": 0.02, "minimum": 0, "maximum": 1,
-              "description": "Added per split, as a share of its usable films (at least one of each, none "
-                             "at 0): "
-                             "lateral films, studies with two frontals, without ViewPosition, without "
-                             "labels"},
-    "shared_subjects": {"type": "integer", "default": 3, "minimum": 0,
-                        "description": "Subjects of read films who also have films in training: a leak to "
-                                       "be closed"},
-    "dwell": {"type": "number", "default": 0.4, "minimum": 0, "maximum": 1,
-              "description": "Probability that a fixation is on a finding, where there is one; at 0 gaze "
-                             "knows "
-                             "anatomy only"},
-    "fixations": {"type": "number", "default": 60, "minimum": 2, "maximum": 1000,
-                  "description": "Expected fixations of a reading"},
-    "reader_differences": {"type": "number", "default": 0.3, "minimum": 0, "maximum": 2,
-                           "description": "How far readers differ in where, how often and how long they "
-                                          "look"},
-    "zoomed": {"type": "number", "default": 0.25, "minimum": 0, "maximum": 1,
-               "description": "Share of views that show only part of the film, magnified"},
-    "off_image": {"type": "number", "default": 0.02, "minimum": 0, "maximum": 1,
-                  "description": "Share of fixations beside the film"},
-    "discarded": {"type": "number", "default": 0.04, "minimum": 0, "maximum": 1,
-                  "description": "Share of readings of phases 1 and 2 without gaze (at least one, none at "
-                                 "0)"},
-    "poor_masks": {"type": "number", "default": 0.02, "minimum": 0, "maximum": 1,
-                   "description": "Share of CheXmask rows that failed, Dice RCA (Mean) below 0.7 (at least "
-                                  "one, none at 0)"},
+    "training": {
+        "type": "integer", "default": 240, "minimum": 0,
+        "description": "Usable films in the train split: frontal, one to a study, with labels",
+    },
+    "validation": {
+        "type": "integer", "default": 40, "minimum": 0,
+        "description": "Usable films in the validate split",
+    },
+    "test": {
+        "type": "integer", "default": 40, "minimum": 0,
+        "description": "Usable films in the test split that no reader saw",
+    },
+    "phase_1": {
+        "type": "integer", "default": 6, "minimum": 0, "maximum": 98,
+        "description": "Films of REFLACX's phase 1, each read by every reader (upstream has 59)",
+    },
+    "phase_2": {
+        "type": "integer", "default": 5, "minimum": 0, "maximum": 99,
+        "description": "Films of phase 2, each read by every reader (upstream has 50)",
+    },
+    "phase_3": {
+        "type": "integer", "default": 24, "minimum": 0,
+        "description": "Films of phase 3, each read by one reader (upstream has 2507)",
+    },
+    "readers": {
+        "type": "integer", "default": 5, "minimum": 1,
+        "description": "Readers",
+    },
+    "height": {
+        "type": "integer", "default": 384, "minimum": 64, "maximum": 4096,
+        "description": "Mean height of a film in pixels (upstream's is mostly 3056)",
+    },
+    "width": {
+        "type": "integer", "default": 320, "minimum": 64, "maximum": 4096,
+        "description": "Mean width of a film in pixels (upstream's is mostly 2544)",
+    },
+    "size_variation": {
+        "type": "number", "default": 0.08, "minimum": 0, "maximum": 0.5,
+        "description": "Height and width each vary by up to this share, so the aspect varies",
+    },
+    "findings": {
+        "type": ["array", "null"], "default": None, "uniqueItems": True, "items": {"type": "string"},
+        "description": "Labels that are planted; null plants all 13. Those left out are 0 everywhere",
+    },
+    "prevalence": {
+        "type": ["number", "object"], "default": 1.0, "minimum": 0,
+        "additionalProperties": {"type": "number", "minimum": 0, "maximum": 1},
+        "description": "A factor on the usual shares of studies, or some labels' own shares; a parent "
+                       "(Lung Opacity, ...) has at least the share that its children bring along",
+    },
+    "contrast": {
+        "type": "number", "default": 1.0, "minimum": 0, "maximum": 4,
+        "description": "How visible findings are; 0 plants labels and places but changes no pixel",
+    },
+    "finding_size": {
+        "type": "number", "default": 1.0, "exclusiveMinimum": 0, "maximum": 3,
+        "description": "Factor on the findings' sides (not on the heart's)",
+    },
+    "uncertain": {
+        "type": "number", "default": 0.03, "minimum": 0, "maximum": 1,
+        "description": "Share of true labels written as -1; of untrue ones, this times the label's share",
+    },
+    "missing_labels": {
+        "type": "number", "default": 0.5, "minimum": 0, "maximum": 1,
+        "description": "Share of untrue labels that are left empty instead of 0",
+    },
+    "traps": {
+        "type": "number", "default": 0.02, "minimum": 0, "maximum": 1,
+        "description": "Films to be left out, added per split as a share of its usable films (at least one "
+                       "of each kind, none at 0): laterals, studies with two frontals, without "
+                       "ViewPosition, without labels",
+    },
+    "shared_subjects": {
+        "type": "integer", "default": 3, "minimum": 0,
+        "description": "Subjects of read films who also have films in training: a leak to be closed",
+    },
+    "dwell": {
+        "type": "number", "default": 0.4, "minimum": 0, "maximum": 1,
+        "description": "Probability that a fixation is on a finding, where there is one; at 0 gaze knows "
+                       "anatomy only",
+    },
+    "fixations": {
+        "type": "number", "default": 60, "minimum": 2, "maximum": 1000,
+        "description": "Expected fixations of a reading",
+    },
+    "reader_differences": {
+        "type": "number", "default": 0.3, "minimum": 0, "maximum": 2,
+        "description": "How far readers differ in where, how often and how long they look",
+    },
+    "zoomed": {
+        "type": "number", "default": 0.25, "minimum": 0, "maximum": 1,
+        "description": "Share of views that show only part of the film, magnified",
+    },
+    "off_image": {
+        "type": "number", "default": 0.02, "minimum": 0, "maximum": 1,
+        "description": "Share of fixations beside the film",
+    },
+    "discarded": {
+        "type": "number", "default": 0.04, "minimum": 0, "maximum": 1,
+        "description": "Share of readings of phases 1 and 2 without gaze (at least one, none at 0)",
+    },
+    "poor_masks": {
+        "type": "number", "default": 0.02, "minimum": 0, "maximum": 1,
+        "description": "Share of CheXmask rows that failed, Dice RCA (Mean) below 0.7 (at least one, none "
+                       "at 0)",
+    },
     "shortcut": {
         "type": ["object", "null"], "default": None, "additionalProperties": False, "required": ["label"],
         "description": "A bright marker in a corner that follows a label in the train and validate splits; "
                        "null: none",
         "properties": {
-            "label": {"type": "string", "description": "The label that the marker follows; one that is "
-                                                       "planted"},
-            "corner": {"type": "string", "default": "upper left", "description": "Where the marker lies",
-                       "enum": ["upper left", "upper right", "lower left", "lower right"]},
-            "share_with_label": {"type": "number", "default": 0.9, "minimum": 0, "maximum": 1,
-                                 "description": "Share of training films with the label that carry the "
-                                                "marker"},
-            "share_without": {"type": "number", "default": 0.1, "minimum": 0, "maximum": 1,
-                              "description": "Share of those without it; equal shares make a control"},
-            "share_evaluated": {"type": "number", "default": 0.5, "minimum": 0, "maximum": 1,
-                                "description": "Share of test films and read films, whatever their labels"},
-            "size": {"type": "number", "default": 0.09, "exclusiveMinimum": 0, "maximum": 0.4,
-                     "description": "The marker's side as a share of the film's shorter side"},
+            "label": {
+                "type": "string",
+                "description": "The label that the marker follows; one that is planted",
+            },
+            "corner": {
+                "type": "string", "default": "upper left",
+                "enum": ["upper left", "upper right", "lower left", "lower right"],
+                "description": "Where the marker lies",
+            },
+            "share_with_label": {
+                "type": "number", "default": 0.9, "minimum": 0, "maximum": 1,
+                "description": "Share of training films with the label that carry the marker",
+            },
+            "share_without": {
+                "type": "number", "default": 0.1, "minimum": 0, "maximum": 1,
+                "description": "Share of those without it; equal shares make a control",
+            },
+            "share_evaluated": {
+                "type": "number", "default": 0.5, "minimum": 0, "maximum": 1,
+                "description": "Share of test films and read films, whatever their labels",
+            },
+            "size": {
+                "type": "number", "default": 0.09, "exclusiveMinimum": 0, "maximum": 0.4,
+                "description": "The marker's side as a share of the film's shorter side",
+            },
         },
     },
 }  # fmt: skip
