@@ -1,4 +1,4 @@
-"""The phantom's files, read with csv, gzip, json, Pillow and plain pandas: nothing of the adapters that will read them."""
+"""The phantom's files, read with csv, gzip, json, Pillow and plain pandas, without our adapters."""
 
 import csv
 import gzip
@@ -112,9 +112,8 @@ def test_films_are_grey_jpegs_of_quality_95_and_of_their_tables_size(mimic, meta
     quantization = Image.open(tmp_path / "reference.jpg").quantization[0]
     sizes = set()
     for row in metadata.itertuples():
-        path = (
-            mimic / f"files/p{str(row.subject_id)[:2]}/p{row.subject_id}/s{row.study_id}/{row.dicom_id}.jpg"
-        )
+        subject = str(row.subject_id)
+        path = mimic / f"files/p{subject[:2]}/p{subject}/s{row.study_id}/{row.dicom_id}.jpg"
         with Image.open(path) as image:
             assert (image.format, image.mode, image.size) == ("JPEG", "L", (row.Columns, row.Rows))
             assert image.quantization[0] == quantization
