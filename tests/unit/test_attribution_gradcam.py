@@ -176,7 +176,7 @@ def test_class_mixes_are_the_authors(golden, module, name, channels, case):
         frame = authors_frame(shape, tuple(images.shape[2:]))
         sources = [Source(one.source, one.targets, one.values[0], frame.then(one.frame)) for one in found]
         for mix, theirs in (("uniform",) * 2, ("weighted", "weighted_classes"), ("thresholded",) * 2):
-            (ours,) = read(sources, outputs, [Reading(mix, "relu")], Frame.of_image(shape))
+            ours = read(sources, outputs, Reading(mix, "relu"), Frame.of_image(shape))
             expected = io[f"{name}_{case}_cam_{theirs}"]
             np.testing.assert_allclose(ours.values / channels, expected, atol=1e-5 * expected.max())
 
@@ -192,7 +192,7 @@ def test_attention_maps_are_the_authors(golden, name, case):
         shape = io[f"img_{case}"].shape
         frame = authors_frame(shape, tuple(images.shape[2:])).then(found.frame)
         source = Source(found.source, found.targets, found.values[0], frame)
-        (ours,) = read([source], None, [Reading()], Frame.of_image(shape))
+        ours = read([source], None, Reading(), Frame.of_image(shape))
         np.testing.assert_allclose(ours.values, io[f"ag_sononet_{case}_{name}"], atol=1e-5)
     assert found.targets == ("",)
 
@@ -205,7 +205,7 @@ def test_resized_and_cropped_frames_equal_opencv_and_crop(shape, grid):
     expected = cv2.resize(values, (side, side), interpolation=cv2.INTER_LINEAR)
     expected = expected[first[0] : first[0] + shape[0], first[1] : first[1] + shape[1]]
     frame = authors_frame(shape, (grid, grid))
-    (ours,) = read([Source("", ("",), values[None], frame)], None, [Reading()], Frame.of_image(shape))
+    ours = read([Source("", ("",), values[None], frame)], None, Reading(), Frame.of_image(shape))
     np.testing.assert_allclose(ours.values, expected, atol=2e-6)
 
 

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from sightline.attribution.readings import Outputs, Reading, Source, class_weights, read
+from sightline.attribution.readings import Outputs, Reading, Source, class_weights, read, read_all
 from sightline.frames import Frame, resample
 
 LABELS = ("No Finding", "Edema", "Nodule")
@@ -17,8 +17,7 @@ IMAGE = Frame.of_image((8, 8))
 
 
 def one(reading: Reading, outputs: Outputs | None, values=VALUES, targets=LABELS, target=GRID):
-    (found,) = read([Source("last", targets, values, GRID)], outputs, [reading], target)
-    return found
+    return read([Source("last", targets, values, GRID)], outputs, reading, target)
 
 
 @pytest.mark.parametrize(
@@ -70,9 +69,8 @@ def test_clip_comes_after_layers_are_summed():
     fine = Frame.resized((8, 8), (4, 4))
     up = np.full((3, 4, 4), -1.5)
     sources = [Source("deep", LABELS, VALUES, GRID), Source("early", LABELS, up, fine)]
-    (found,) = read(
-        sources, Outputs(LABELS, np.array([1.0, -1, -1])), [Reading("thresholded", "relu")], IMAGE
-    )
+    outputs = Outputs(LABELS, np.array([1.0, -1, -1]))
+    found = read(sources, outputs, Reading("thresholded", "relu"), IMAGE)
     np.testing.assert_allclose(found.values, np.maximum(resample(VALUES[0], GRID, IMAGE) - 1.5, 0))
 
 
@@ -84,8 +82,8 @@ def test_readings_given_together_are_those_given_alone():
         for clip in ("none", "relu", "abs")
     ]
     source = Source("last", LABELS, VALUES, GRID)
-    for reading, together in zip(readings, read([source], outputs, readings, IMAGE)):
-        (alone,) = read([source], outputs, [reading], IMAGE)
+    for reading, together in zip(readings, read_all([source], outputs, readings, IMAGE)):
+        alone = read([source], outputs, reading, IMAGE)
         assert (together.status, together.reason) == (alone.status, alone.reason)
         if reading.classes != "none":
             np.testing.assert_allclose(together.values, alone.values, atol=1e-12)
@@ -124,13 +122,13 @@ def test_what_cannot_be_read_says_why(classes, outputs, word):
 
 
 def test_no_map_is_a_failure_and_not_a_zero_map():
-    (found,) = read([], None, [Reading()], IMAGE)
+    found = read([], None, Reading(), IMAGE)
     assert (found.values, found.status) == (None, "failed")
 
 
 def test_layers_must_hold_the_same_classes():
     sources = [Source("a", LABELS, VALUES, GRID), Source("b", LABELS[::-1], VALUES, GRID)]
-    (found,) = read(sources, Outputs(LABELS, np.zeros(3)), [Reading("uniform")], IMAGE)
+    found = read(sources, Outputs(LABELS, np.zeros(3)), Reading("uniform"), IMAGE)
     assert found.status == "failed"
 
 
@@ -138,7 +136,7 @@ def test_volumes_are_read_alike():
     values = np.random.default_rng(0).normal(size=(3, 2, 3, 4))
     frame, image = Frame.resized((4, 6, 8), (2, 3, 4)), Frame.of_image((4, 6, 8))
     source = Source("last", LABELS, values, frame)
-    (found,) = read([source], Outputs(LABELS, np.zeros(3)), [Reading("uniform", "relu")], image)
+    found = read([source], Outputs(LABELS, np.zeros(3)), Reading("uniform", "relu"), image)
     np.testing.assert_allclose(found.values, np.maximum(resample(values, frame, image), 0).sum(axis=0))
 
 

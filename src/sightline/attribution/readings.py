@@ -67,7 +67,12 @@ class Read:
     reason: str | None = None
 
 
-def read(
+def read(sources: Sequence[Source], outputs: Outputs | None, reading: Reading, target: Frame) -> Read:
+    """One reading of one image's maps; see `read_all`."""
+    return read_all(sources, outputs, [reading], target)[0]
+
+
+def read_all(
     sources: Sequence[Source], outputs: Outputs | None, readings: Sequence[Reading], target: Frame
 ) -> list[Read]:
     """One Read per reading, of `target`'s shape, float64: sum over classes of psi x clip(sum over sources).
