@@ -41,14 +41,6 @@ def paths(files: Any) -> list[Path]:
     return list(dict.fromkeys(path for item in items for path in paths(item)))
 
 
-def named(params: Any) -> dict[str, Any]:
-    """Params by name: a dict, or Snakemake's list with names. A param without a name is refused."""
-    found = dict(params.items())
-    if len(found) != len(params):
-        raise ValueError("a rule's params must have names: they are recorded by name")
-    return found
-
-
 # ---- threads
 
 
@@ -197,7 +189,7 @@ def recorded(
     the first one a file of costs (seconds, CPU seconds, peak bytes, device). Where the work fails, the
     traceback is in the log, one line with the message and the log's path on standard error, exit code 1.
     """
-    made, logs, params = paths(outputs), paths(log), named(params)
+    made, logs, params = paths(outputs), paths(log), seals.named(params)
     with _logged(logs[0] if logs else None) as terminal:
         try:
             for output in made:  # a job that is killed leaves no seal

@@ -34,6 +34,14 @@ def canonical(value: Any) -> str:
     return json.dumps(_plain(value), sort_keys=True, ensure_ascii=True, separators=(",", ":"))
 
 
+def named(params: Any) -> dict[str, Any]:
+    """Params by name, of a dict or Snakemake's named list. Raises `ValueError` for a param without a name."""
+    by_name = dict(params.items())
+    if len(by_name) != len(params):
+        raise ValueError("a rule's params must have names: they are recorded by name")
+    return by_name
+
+
 def same_params(a: Any, b: Any) -> bool:
     """Whether two sets of params are one: order of keys, tuple or list, NumPy or Python do not matter."""
     return canonical(a) == canonical(b)
@@ -59,13 +67,26 @@ def _size(path: Path) -> int:
 
 def _sha256(path: Path) -> str:
     """The digest of a file; of a folder, that of its files' names and digests."""
-    lines = []
-    for name, item in _content(path):
-        with open(item, "rb") as file:
-            lines.append((name, hashlib.file_digest(file, "sha256").hexdigest()))
-    if path.is_file():
-        return lines[0][1]
-    return hashlib.sha256("\n".join(f"{name}\0{digest}" for name, digest in lines).encode()).hexdigest()
+    if path.is_dir():
+        lines = "\n".join(f"{name}\0{digest}" for name, digest in digests(path).items())
+        return hashlib.sha256(lines.encode()).hexdigest()
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digests(folder: Path | str) -> dict[str, str]:
+    """The SHA-256 of every file below `folder`, hidden ones aside, by relative path."""
+    return {name: _sha256(item) for name, item in _content(Path(folder))}
+
+
+def identity(params: Any, inputs: Iterable[Path | str]) -> str:
+    """SHA-256 (hex) of a job's params, its code's fingerprint among them, and of its inputs' content.
+
+    Names what a job left half done (a checkpoint), so that only the same job takes it up.
+    """
+    return hashlib.sha256(
+        canonical([named(params), [_sha256(Path(path)) for path in inputs]]).encode()
+    ).hexdigest()
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -143,8 +164,8 @@ def why_stale(path: Path | str, params: dict[str, Any]) -> str | None:
     return f"was made with other {', '.join(differing)}" if differing else None
 
 
-def sealed_below(folder: Path | str) -> Iterator[tuple[Path, dict[str, Any]]]:
+def found(folder: Path | str) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Every output below `folder` that has a seal, with what the seal says of its making; sorted."""
-    for found in sorted(Path(folder).rglob(".*.made.json")):
-        output = found.with_name(found.name[1 : -len(".made.json")])
+    for seal_file in sorted(Path(folder).rglob(".*.made.json")):
+        output = seal_file.with_name(seal_file.name[1 : -len(".made.json")])
         yield output, made_by(output) or {}

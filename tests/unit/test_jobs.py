@@ -140,11 +140,11 @@ def test_paths_are_flat_and_each_once():
     assert jobs.paths("x") == [Path("x")]
 
 
-def test_params_without_names_are_refused():
+def test_params_without_names_are_refused(tmp_path):
     params = Named(code="abc")
     params.append(3)
-    with pytest.raises(ValueError, match="names"):
-        jobs.named(params)
+    with pytest.raises(ValueError, match="names"), job(tmp_path, params=params):
+        pass
 
 
 THREADS = """

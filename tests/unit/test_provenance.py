@@ -237,6 +237,7 @@ def test_the_whole_project_is_fingerprinted_in_a_blink():
     scripts = sorted((ROOT / "scripts").glob("*.py"))
     provenance._sources.clear()
     start = time.process_time()
-    found = [provenance.fingerprint(script, ROOT, modules) for script in scripts]
+    provenance.fingerprint(scripts[0], ROOT, modules)  # every module once
+    found = [provenance.fingerprint(script, ROOT) for script in scripts]
     assert time.process_time() - start < 1.0  # 0.3 s wanted and measured; a busy machine gets the rest
     assert len(set(found)) == len(scripts)

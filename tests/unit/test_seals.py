@@ -23,7 +23,7 @@ def output(tmp_path) -> Path:
 def test_a_whole_file_passes_and_tells_how_it_was_made(output, tmp_path):
     seals.verify([output, tmp_path / "values.npy"])
     assert seals.made_by(output) == MADE_BY
-    assert [(path, made) for path, made in seals.sealed_below(tmp_path)] == [(output, MADE_BY)]
+    assert [(path, made) for path, made in seals.found(tmp_path)] == [(output, MADE_BY)]
 
 
 @pytest.mark.parametrize(
@@ -113,6 +113,26 @@ def test_params_are_compared_by_their_content(a, b, same):
 def test_params_that_cannot_be_recorded_are_refused():
     with pytest.raises(TypeError, match="object"):
         seals.canonical({"x": object()})
+
+
+def test_the_digests_of_a_folder_are_those_of_its_files(tmp_path):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep/a").write_text("abc")
+    (tmp_path / ".hidden").write_text("")
+    abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, appendix B.1
+    assert seals.digests(tmp_path) == {"deep/a": abc}
+
+
+def test_a_jobs_identity_is_its_params_and_its_inputs_content(tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.write_text("1")
+    two.write_text("2")
+    usual = seals.identity({"code": "a", "sides": (1, 2)}, [one, two])
+    assert seals.identity({"sides": [1, 2], "code": "a"}, [str(one), two]) == usual
+    assert seals.identity({"sides": [1, 2], "code": "b"}, [one, two]) != usual
+    assert seals.identity({"sides": [1, 2], "code": "a"}, [two, one]) != usual
+    two.write_text("3")
+    assert seals.identity({"sides": [1, 2], "code": "a"}, [one, two]) != usual
 
 
 def test_why_stale_names_the_params_that_differ(output):
