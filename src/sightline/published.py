@@ -25,7 +25,7 @@ def figures(study: str = "cxr_gaze") -> pd.DataFrame:
 
 
 def classification(study: str = "cxr_gaze") -> pd.DataFrame:
-    """The published test AUCs of `study`'s models: model, label (or "mean"), auc, low, high, seeds, source."""
+    """The published test AUCs of `study`'s models: model, label or "mean", auc, low, high, seeds, source."""
     return _read(study, f"{study}_classification.csv")
 
 
