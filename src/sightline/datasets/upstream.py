@@ -18,27 +18,37 @@ from sightline.errors import DatasetError
 DAMAGED = "the file is damaged or was edited: take it again from its source and compare its checksum"
 
 
-def read_csv(path: Path, columns: Sequence[str], root: Path | None = None) -> pd.DataFrame:
-    """The named columns of a csv (or csv.gz) file as text, empty cells as "", other columns left out.
+def read_csv(
+    path: Path, columns: Sequence[str], root: Path | None = None, every: bool = False
+) -> pd.DataFrame:
+    """The named columns of a csv (or csv.gz) file as text, empty cells as ""; with `every`, the others too.
 
-    Raises `DatasetError` where the file is missing or unreadable, or lacks a column. Messages name the file
-    relative to `root`, where given.
+    Raises `DatasetError` where the file is missing or unreadable, lacks a column, or has a row of another
+    length than its header. Messages name the file relative to `root`, where given.
     """
-    if not path.is_file():
+    header = header_of(path, root)
+    absent = [column for column in columns if column not in header]
+    if absent:
         raise DatasetError(
-            f"{shown(path, root)}: missing; put the file there or correct the folder in the config"
+            f"{shown(path, root)}: row 1: lacks the column(s) {', '.join(absent)}; "
+            f"it has {', '.join(header)}; rename or add them"
         )
     try:
-        header = pd.read_csv(path, nrows=0).columns
-        absent = [column for column in columns if column not in header]
-        if absent:
-            raise DatasetError(
-                f"{shown(path, root)}: row 1: lacks the column(s) {', '.join(absent)}; "
-                f"it has {', '.join(header)}; rename or add them"
-            )
-        return pd.read_csv(path, usecols=list(columns), dtype=str, keep_default_na=False)[list(columns)]
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, EOFError, OSError) as error:
+        frame = _parsed(path)
+    except (pd.errors.ParserError, UnicodeDecodeError, EOFError, OSError) as error:
         raise DatasetError(f"{shown(path, root)}: not a readable csv ({error}); {DAMAGED}") from error
+    short = frame[header[-1]].isna().to_numpy()
+    if short.any():
+        raise DatasetError(f"{shown(path, root)}: row {short.argmax() + 2}: has too few cells; {DAMAGED}")
+    return frame if every else frame[list(columns)]
+
+
+def _parsed(source: Path | io.BytesIO) -> pd.DataFrame:
+    """A csv as text. Raises `ParserError` for a row that is longer than the header."""
+    frame = pd.read_csv(source, dtype=str, keep_default_na=False)
+    if not isinstance(frame.index, pd.RangeIndex):  # pandas took the first columns for an index
+        raise pd.errors.ParserError("row 2 has more cells than the header")
+    return frame
 
 
 def header_of(path: Path, root: Path | None = None) -> list[str]:
@@ -69,13 +79,15 @@ def read_many(paths: Sequence[Path], columns: Sequence[str], root: Path | None =
         text = b"\n".join([head, *(body for _, body, count in members if count)])
         counts = [count for *_, count in members]
         try:
-            frame = pd.read_csv(io.BytesIO(text), dtype=str, keep_default_na=False)
-            whole = len(frame) == sum(counts) and set(columns) <= set(frame.columns)
+            frame = _parsed(io.BytesIO(text))
+            whole = (
+                len(frame) == sum(counts) and set(columns) <= set(frame) and not frame.isna().any(axis=None)
+            )
         except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError):
             whole = False
         if not whole:  # one of them is broken: reading each alone names it
-            frame = pd.concat([read_csv(paths[index], columns, root) for index, *_ in members])
-            counts = [len(read_csv(paths[index], columns, root)) for index, *_ in members]
+            alone = [read_csv(paths[index], columns, root, every=True) for index, *_ in members]
+            frame, counts = pd.concat(alone, ignore_index=True), [len(rows) for rows in alone]
         frame["file"] = np.repeat([index for index, *_ in members], counts)
         frame["row"] = np.concatenate([np.arange(count) + 2 for count in counts])
         frames.append(frame)
@@ -146,4 +158,6 @@ def skipped(
     `stage` is `read` (an image was refused when tables were read), `prepare` (its file was refused), or
     `reading` (a reader's session or mark, or a part of it, was refused or ignored; the image stays).
     """
-    return pd.DataFrame({"item": list(item)}).assign(stage=stage, path=path, reason=reason).astype(str)
+    columns = {"path": path, "reason": reason}
+    listed = {name: value if isinstance(value, str) else list(value) for name, value in columns.items()}
+    return pd.DataFrame({"item": list(item)}).assign(stage=stage, **listed).astype(str)
