@@ -207,3 +207,32 @@ def test_unknown_leave_out():
     gaze, flat, boxes, images = tables_of()
     with pytest.raises(ValueError, match="reader.*none, image, subject"):
         center_bias.place_all(gaze, flat, boxes, images, ["reader"], 0.5)
+
+
+def test_an_image_beyond_the_canvas_gets_zero_there():
+    maps, boxes, names = made()
+    average = center_bias.average(maps, boxes, names)
+    box = np.array([60.0, 60.0, 60.0, 60.0])
+    box[2:] += average.box[2:] - average.box[:2]  # no magnification: the canvas lies inside the image
+    placed = average.place(box, (200, 180))
+    assert placed.sum() == pytest.approx(1.0, abs=1e-12)
+    top, left = 60 - round(average.margins[1]), 60 - round(average.margins[0])
+    assert placed[: top - 1].sum() == 0 and placed[:, : left - 1].sum() == 0 and placed[:, -20:].sum() == 0
+    assert placed[70:90, 70:80].min() > 0
+
+
+def test_the_scoring_frame_gives_the_native_center_bias_averaged():
+    """Registered at a quarter of the side: the same distribution, but for rounding to whole pixels."""
+    random = np.random.default_rng(4)
+    rows, columns = np.ogrid[:480, :400]
+    native, quarter, boxes = [], [], []
+    for _ in range(6):
+        x, y = random.normal(200, 40), random.normal(240, 40)
+        values = np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * 60**2))
+        native.append(values / values.sum())
+        quarter.append(native[-1].reshape(120, 4, 100, 4).sum(axis=(1, 3)))
+        boxes.append(np.array([60 + random.integers(30), 80, 340 - random.integers(30), 420]))
+    expected = center_bias.average(native, boxes).place(boxes[0], (480, 400))
+    expected = expected.reshape(120, 4, 100, 4).sum(axis=(1, 3))
+    small = center_bias.average(quarter, [box / 4 for box in boxes]).place(boxes[0] / 4, (120, 100))
+    assert np.abs(small - expected).sum() / 2 < 0.02

@@ -1,0 +1,332 @@
+"""Maps against references: every map, reading, reference, metric gets a row of table `scores`, with a
+value or a reason.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from types import ModuleType
+
+import numpy as np
+import pandas as pd
+
+from sightline import arrays, metrics, tables
+from sightline.errors import ConfigError
+from sightline.metrics import similarity
+from sightline.metrics.similarity import Ranked, References
+
+
+@dataclass(frozen=True)
+class Absent:
+    """An array that is not there: `status` not_applicable | failed | missing, and why."""
+
+    status: str
+    reason: str
+
+
+Answer = np.ndarray | Absent
+
+
+@dataclass(frozen=True)
+class MapsOf:
+    """Where the maps that are scored come from."""
+
+    dataset: str
+    model: str
+    seed: int
+    condition: str
+    method: str
+
+
+@dataclass(frozen=True)
+class GazeReference:
+    """Gaze in the scoring frame, by image: `readings` gives (reader, map), `center_bias` gives {leave_out:
+    map}.
+
+    With two or more readers the reference of reader i is the mean of the others' maps; with one it is that
+    reader's.
+    """
+
+    name: str
+    readings: Callable[[str], list[tuple[str, Answer]]]
+    center_bias: Callable[[str], dict[str, Answer]] = lambda image: {}
+    leave_outs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RegionReference:
+    """A mask in the scoring frame, by image."""
+
+    name: str
+    mask: Callable[[str], Answer]
+
+
+Reference = GazeReference | RegionReference
+
+
+def families() -> dict[str, ModuleType]:
+    """The module of each metric, by the metric's name: all modules of `sightline.metrics` that state
+    `METRICS`.
+    """
+    found = {}
+    for module in pkgutil.iter_modules(metrics.__path__):
+        family = importlib.import_module(f"sightline.metrics.{module.name}")
+        found |= dict.fromkeys(getattr(family, "METRICS", {}), family)
+    return found
+
+
+def others(maps: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The reference of each reader: the mean of the other readers' maps, or the only map itself."""
+    if len(maps) == 1:
+        return list(maps)
+    return [
+        np.mean([m for j, m in enumerate(maps) if j != i], axis=0, dtype=np.float64) for i in range(len(maps))
+    ]
+
+
+def score_image(
+    saliency: np.ndarray,
+    maps: Sequence[np.ndarray],
+    center_biases: dict[str, np.ndarray],
+    names: Sequence[str],
+) -> dict[tuple[str, str], np.ndarray]:
+    """{(metric, leave_out): scores (R,)} of one map against the gaze `maps` (R, h, w) of an image's R
+    readers.
+
+    Score i is against the mean of the other maps (R = 1: against the one map). leave_out is "" for metrics
+    without center bias. NaN where undefined; see `similarity` for the errors.
+    """
+    biases = {leave_out: similarity.prepare([bias]) for leave_out, bias in center_biases.items()}
+    return similarity.evaluate(names, Ranked(saliency), similarity.prepare(others(maps)), biases)
+
+
+def score_regions(
+    saliency: np.ndarray, regions: dict[str, np.ndarray], names: Sequence[str]
+) -> dict[tuple[str, str], float]:
+    """{(region, metric): score} of one map against boolean `regions` of its shape; NaN where undefined.
+
+    For metrics that take a density (`auc`), it is uniform inside the region.
+    """
+    ranked, asked = Ranked(saliency), Asked(names)
+    return {
+        (name, metric): float(values[0])
+        for name, region in regions.items()
+        for (metric, _), values in asked.evaluate(ranked, _region_target(name, np.asarray(region))).items()
+    }
+
+
+def score(
+    maps_of: MapsOf,
+    images: pd.DataFrame,
+    readings: Sequence[str],
+    saliency: Callable[[str, str], Answer],
+    references: Sequence[Reference],
+    names: Sequence[str],
+) -> pd.DataFrame:
+    """Table `scores` of one (dataset, model, seed, condition, method): all `images` (columns image, subject).
+
+    `saliency(image, reading)` is the map in the scoring frame, or why there is none. Each metric is scored
+    against the references that it applies to (its `METRICS`), each reader, each leave-out. A row holds a
+    value with status `ok`, or none with the status it inherits, `missing` (no reference) or `undefined`, and
+    the reason.
+    """
+    asked, rows = Asked(names), []
+    for image in images.itertuples():
+        targets = [target(reference, image.image) for reference in references]
+        for reading in readings:
+            ranked = rank(saliency(image.image, reading))
+            for each in targets:
+                key = (reading, image.image, image.subject, each.name)
+                rows += (key + row for row in score_target(each, ranked, asked))
+    return table(maps_of, rows)
+
+
+def table(maps_of: MapsOf, rows: Sequence[tuple]) -> pd.DataFrame:
+    """Rows (reading, image, subject, reference, *those of `score_target`) as table `scores`."""
+    frame = pd.DataFrame(rows, columns=list(tables.SCHEMAS["scores"].columns)[len(tables.OF_MAP) :])
+    for at, column in enumerate(tables.OF_MAP):
+        frame.insert(at, column, getattr(maps_of, column))
+    return frame
+
+
+@dataclass(frozen=True)
+class Target:
+    """One reference of one image, prepared for many maps; `absent` holds (reader, why) of those that are
+    not there.
+    """
+
+    name: str
+    kind: str  # gaze | region
+    readers: tuple[str, ...] = ()  # one per row of references; "" for a region
+    references: References | None = None
+    shape: tuple[int, ...] = ()
+    center_biases: dict[str, References | Absent] = field(default_factory=dict)
+    absent: tuple[tuple[str, Absent], ...] = ()
+
+    def of_reader(self, at: int) -> Target:
+        """This target with the reference of one reader alone."""
+        one = References(self.references.density[at : at + 1], self.references.standard[at : at + 1])
+        return replace(self, readers=self.readers[at : at + 1], references=one, absent=())
+
+
+class Asked:
+    """The metrics that are asked for, with their modules. Raises `ConfigError`, listing all, for an
+    unknown one.
+    """
+
+    def __init__(self, names: Sequence[str]):
+        known = families()
+        for name in names:
+            if name not in known:
+                raise ConfigError(
+                    f"scores.metrics: unknown metric {name!r}; expected some of {', '.join(known)}"
+                )
+        self.families = {name: known[name] for name in names}
+
+    def pairs(self, target: Target) -> list[tuple[str, str]]:
+        """(metric, leave_out) of the metrics that apply to `target`."""
+        pairs = []
+        for name, family in self.families.items():
+            entry = family.METRICS[name]
+            if target.kind in entry["references"]:
+                leave_outs = list(target.center_biases) if entry["center_bias"] else []
+                pairs += [(name, leave_out) for leave_out in leave_outs or [""]]
+        return pairs
+
+    def evaluate(self, ranked: Ranked, target: Target) -> dict[tuple[str, str], np.ndarray]:
+        """{(metric, leave_out): scores (readers,)} of a map against a target that is there."""
+        if target.references is None:
+            return {pair: np.array([np.nan]) for pair in self.pairs(target)}
+        biases = {name: bias for name, bias in target.center_biases.items() if isinstance(bias, References)}
+        wanted = list(dict.fromkeys(name for name, _ in self.pairs(target)))
+        result = {}
+        for family in dict.fromkeys(self.families.values()):
+            names = [name for name in wanted if self.families[name] is family]
+            result |= family.evaluate(names, ranked, target.references, biases) if names else {}
+        return result
+
+
+def target(reference: Reference, image: str) -> Target:
+    """`reference` of `image`, prepared."""
+    if isinstance(reference, RegionReference):
+        mask = reference.mask(image)
+        if isinstance(mask, Absent):
+            return Target(reference.name, "region", absent=(("", mask),))
+        return _region_target(reference.name, mask)
+    entries = reference.readings(image)
+    there = [(reader, values) for reader, values in entries if not isinstance(values, Absent)]
+    absent = [(reader, values) for reader, values in entries if isinstance(values, Absent)]
+    if not entries:
+        absent = [("", Absent("missing", "the image has no reading"))]
+    given = reference.center_bias(image) if there and reference.leave_outs else {}
+    biases: dict[str, References | Absent] = {}
+    for leave_out in reference.leave_outs:
+        lost = Absent("missing", f"no center bias with leave_out '{leave_out}' for this image")
+        bias = given.get(leave_out, lost)
+        biases[leave_out] = bias if isinstance(bias, Absent) else similarity.prepare([bias])
+    found = Target(reference.name, "gaze", center_biases=biases, absent=tuple(absent))
+    if not there:
+        return found
+    readers, maps = zip(*there)
+    return replace(found, readers=readers, references=similarity.prepare(others(maps)), shape=maps[0].shape)
+
+
+def _region_target(name: str, mask: np.ndarray) -> Target:
+    region = mask.astype(bool)
+    if not region.any():
+        return Target(name, "region", absent=(("", Absent("missing", "the region is empty")),))
+    prepared = replace(similarity.prepare([region]), region=region.ravel())
+    return Target(name, "region", ("",), prepared, mask.shape)
+
+
+def rank(answer: Answer) -> Ranked | Absent:
+    """A map ready to be scored; one with values that are not finite has `failed`."""
+    if isinstance(answer, Absent):
+        return answer
+    bad = answer.size - int(np.isfinite(answer).sum())
+    return Absent("failed", f"{bad} of {answer.size} values are not finite") if bad else Ranked(answer)
+
+
+def score_target(target: Target, ranked: Ranked | Absent, asked: Asked) -> Iterator[tuple]:
+    """(reader, metric, center_bias, value, status, reason) for each reader, metric and leave-out of
+    `target`.
+    """
+    pairs = asked.pairs(target)
+    inherited = dict(target.absent)
+    if isinstance(
+        ranked, Absent
+    ):  # what is wrong with the map is said before what is wrong with the reference
+        inherited = dict.fromkeys([*inherited, *target.readers], ranked)
+    for reader, why in inherited.items():
+        yield from ((reader, name, leave_out, None, why.status, why.reason) for name, leave_out in pairs)
+    if isinstance(ranked, Absent) or target.references is None:
+        return
+    if ranked.shape != target.shape:
+        raise ValueError(
+            f"reference '{target.name}' has the grid {target.shape}, the map {ranked.shape}; expected one"
+        )
+    scores = asked.evaluate(ranked, target)
+    lost = Absent("missing", f"the reference '{target.name}' has no center bias; set its leave_out")
+    for name, leave_out in pairs:
+        bias = target.center_biases.get(leave_out, lost)
+        for at, reader in enumerate(target.readers):
+            if (name, leave_out) not in scores:
+                yield (reader, name, leave_out, None, bias.status, bias.reason)
+            elif np.isnan(scores[name, leave_out][at]):
+                yield (reader, name, leave_out, None, "undefined", _why_undefined(target, ranked))
+            else:
+                yield (reader, name, leave_out, float(scores[name, leave_out][at]), "ok", None)
+
+
+def _why_undefined(target: Target, ranked: Ranked) -> str:
+    if ranked.constant:
+        return "the map is constant"
+    if target.kind == "region":
+        return "the map has no positive value"
+    return "the reference or the center bias is constant or without mass"
+
+
+def gaze_reference(name: str, gaze: pd.DataFrame, values: np.ndarray) -> GazeReference:
+    """A `GazeReference` over table `gaze` and its flat `values`, without center bias (see
+    `with_center_bias`).
+    """
+    by_image: dict[str, list] = {}
+    for row in gaze.sort_values(["image", "reader"]).itertuples():
+        by_image.setdefault(row.image, []).append(row)
+    return GazeReference(
+        name, lambda image: [(row.reader, stored(row, values)) for row in by_image.get(image, [])]
+    )
+
+
+def with_center_bias(
+    reference: GazeReference, center_bias: pd.DataFrame, values: np.ndarray, leave_outs: Sequence[str]
+) -> GazeReference:
+    """`reference` with the center bias of `leave_outs` from table `center_bias` and its flat `values`."""
+    by_image: dict[str, dict] = {}
+    for row in center_bias[center_bias["leave_out"].isin(list(leave_outs))].itertuples():
+        by_image.setdefault(row.image, {})[row.leave_out] = row
+    return replace(
+        reference,
+        center_bias=lambda image: {key: stored(row, values) for key, row in by_image.get(image, {}).items()},
+        leave_outs=tuple(leave_outs),
+    )
+
+
+def region_reference(name: str, regions: pd.DataFrame, values: np.ndarray) -> RegionReference:
+    """A `RegionReference` over the rows of one kind of table `regions` and its flat `values`."""
+    rows = {row.image: row for row in regions.itertuples()}
+    lost = Absent("missing", f"the image has no region '{name}'")
+    return RegionReference(name, lambda image: stored(rows[image], values) if image in rows else lost)
+
+
+def stored(row: tuple, values: np.ndarray) -> Answer:
+    """The array that a table's row points at; a row without one says why: a reference not there is
+    `missing`.
+    """
+    if row.status == "ok":
+        return arrays.view(values, row.offset, row.shape)
+    status = row.status if row.status in ("not_applicable", "failed") else "missing"
+    return Absent(status, f"{row.status}: {row.reason}")
