@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from sightline.figures import rows, style, words
+from sightline.figures import rows, words
 
 MAIN = ("sauc", "auc", "sncc", "ncc")  # the metric that the first sentence speaks of: the first there is
 
@@ -16,10 +16,12 @@ def answer(
     areas: rows.Areas | None = None,
     center_bias: str | None = None,
 ) -> list[str]:
-    """Sentences that answer: nearest to the readers? above chance? inside the region? what does leaving out change?
+    """Sentences that answer: nearest to the readers? above chance? inside the region? what does leaving out
+    change?
 
-    `summary` and `classification` as in `tables`; `areas` gives (dataset, reference) the region's mean share of the
-    area; `center_bias` as in `figures.intervals.draw`. Intervals decide: above, below, or not distinguishable.
+    `summary` and `classification` as in `tables`; `areas` gives (dataset, reference) the region's mean share
+    of the area; `center_bias` as in `figures.intervals.draw`. Intervals decide: above, below, or not
+    distinguishable.
     """
     frame = rows.overall(rows.with_center_bias(summary, center_bias))
     places = frame[rows.PLACE].drop_duplicates().sort_values(rows.PLACE)
@@ -35,16 +37,13 @@ def answer(
     if classification is not None:
         sentences += _classifies(classification)
     return [sentence[0].upper() + sentence[1:] for sentence in sentences] or [
-        "There is no score to answer with; the sections below say which inputs and scores are missing, and why."
+        "There is no score to answer with; the sections below say which inputs and scores are missing, "
+        "and why."
     ]
 
 
 def _clean(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[(frame["condition"] == "clean") | words.is_baseline(frame)]
-
-
-def _value(row: pd.Series) -> str:
-    return f"{words.number(row['mean'], row['low'], row['high'])} {words.interval(row['low'], row['high'])}"
 
 
 def _name(row: pd.Series) -> str:
@@ -73,14 +72,17 @@ def _against_readers(here: pd.DataFrame, where: str) -> list[str]:
     if len(readers):
         reader = readers.iloc[0]
         sentences.append(
-            f"{where}readers agree with one another at {title} {_value(reader)}, {_told(reader, chance)}."
+            f"{where}readers agree with one another at {title} {words.estimate(reader)}, "
+            f"{_told(reader, chance)}."
         )
     if len(maps) and len(readers):
         best = maps.loc[(maps["mean"] - reader["mean"]).abs().idxmin()]
         overlap = "overlaps" if best["low"] <= reader["high"] and best["high"] >= reader["low"] else ""
         relation = overlap or ("lies below" if best["high"] < reader["low"] else "lies above")
         sentences.append(
-            f"{where}{_name(best)} comes nearest to the agreement between readers: {title} {_value(best)}; "
+            f"{where}{_name(best)} comes nearest to the agreement between readers: {title} "
+            f"{words.estimate(best)}; "
+            ""
             f"its interval {relation} theirs."
         )
     return sentences + ([where + _above_chance(maps, title, chance)] if len(maps) else [])
@@ -95,13 +97,14 @@ def _told(row: pd.Series, chance: float) -> str:
 
 
 def _above_chance(maps: pd.DataFrame, title: str, chance: float) -> str:
-    """How many maps' intervals lie above, across and below chance, with their names, or the range of their means."""
+    """How many maps' intervals lie above, across and below chance, with their names, or the range of their
+    means."""
     sides = maps.apply(_side, axis=1, value=chance)
     told = {"above": "above chance", "across": "not distinguishable from chance", "below": "below chance"}
     parts = []
     for side, text in told.items():
         found = maps[sides == side]
-        names = [f"{_name(row)} {_value(row)}" for _, row in found.iterrows()]
+        names = [f"{_name(row)} {words.estimate(row)}" for _, row in found.iterrows()]
         if len(names) > 3:
             names = [f"from {names[0]} to {names[-1]}"]
         if names:
@@ -118,16 +121,17 @@ def _and(parts: list[str]) -> str:
 
 
 def _in_region(here: pd.DataFrame, where: str, area: float | None) -> list[str]:
-    """A sentence per map: its mass (or hits, where no mass is scored) against the region's area and random weights."""
+    """A sentence per map: its mass (or hits, where no mass is scored) against the region's area and random
+    weights."""
     maps = here[~words.is_baseline(here)].dropna(subset=["mean", "low", "high"])
     metric = next((name for name in words.AREA_METRICS if (maps["metric"] == name).any()), "")
     sentences = []
     for _, row in maps[(maps["condition"] == "clean") & (maps["metric"] == metric)].iterrows():
         region = words.plain(row["reference"])
         does = (
-            f"puts {_value(row)} of its mass inside {region}"
+            f"puts {words.estimate(row)} of its mass inside {region}"
             if metric == "mass_inside"
-            else f"has its maximum inside {region} in {_value(row)} of the images (a share)"
+            else f"has its maximum inside {region} in {words.estimate(row)} of the images (a share)"
         )
         text = f"{where}{_name(row)} {does}"
         if area is not None:
@@ -152,7 +156,7 @@ def _beside_random(maps: pd.DataFrame, row: pd.Series) -> str:
     other = maps[same].iloc[0]
     apart = row["low"] > other["high"] or row["high"] < other["low"]
     relation = "the intervals do not overlap" if apart else "the intervals overlap"
-    return f"; with random weights it is {_value(other)}: {relation}"
+    return f"; with random weights it is {words.estimate(other)}: {relation}"
 
 
 def _leaving_out(summary: pd.DataFrame) -> list[str]:
@@ -189,46 +193,8 @@ def _classifies(classification: pd.DataFrame) -> list[str]:
         return []
     several = frame["dataset"].nunique() > 1
     parts = [
-        f"{words.plain(row['model'])}{' on ' + words.plain(row['dataset']) if several else ''} {_value(row)}"
+        f"{words.plain(row['model'])}{' on ' + words.plain(row['dataset']) if several else ''} "
+        f"{words.estimate(row)}"
         for _, row in frame.iterrows()
     ]
     return [f"the models' mean AUC over labels is: {'; '.join(parts)}."]
-
-
-def ranked(summary: pd.DataFrame, center_bias: str | None = None) -> pd.DataFrame:
-    """One row per map or baseline, a cell "mean [low, high]" per metric, best first by the main metric.
-
-    Columns: Dataset, Reference, Model, Method, Reading, Condition, the metrics' titles, n (images × seeds), Left out.
-    """
-    frame = rows.overall(rows.with_center_bias(summary, center_bias))
-    key = ["dataset", "reference", "model", "method", "reading", "condition"]
-    metrics = words.ordered(frame["metric"], words.METRICS)
-    main = next((name for name in MAIN if name in metrics), metrics[0] if metrics else "")
-    order = style.methods(frame["method"])
-    found = []
-    for place, part in frame.groupby(key):
-        cells = {
-            row["metric"]: (_value(row) if pd.notna(row["mean"]) else "undefined")
-            for _, row in part.iterrows()
-        }
-        means = part.set_index("metric")["mean"]
-        left = int(part["excluded"].max())
-        why = "; ".join(sorted({str(text) for text in part["excluded_why"] if str(text)}))
-        baseline = bool(words.is_baseline(part).iloc[0])
-        found.append(
-            {
-                "sort": (place[0], place[1], -means.get(main, float("nan")), order.index(place[3])),
-                "Dataset": words.plain(place[0]), "Reference": words.plain(place[1]),
-                "Model": "baseline" if baseline else words.plain(place[2]), "Method": words.method(place[3]),
-                "Reading": words.plain(place[4]), "Condition": "" if baseline else words.condition(place[5]),
-                **{words.metric(name).title: cells.get(name, "") for name in metrics},
-                "n": f"{part['images'].max():,}" + ("" if baseline else f" × {part['seeds'].max()}"),
-                "Left out": f"{left:,} ({why})" if left else "0",
-            }
-        )  # fmt: skip
-    found.sort(key=lambda row: [(value != value, value) for value in row["sort"]])  # NaN last
-    table = pd.DataFrame([{name: cell for name, cell in row.items() if name != "sort"} for row in found])
-    single = [
-        name for name in ("Dataset", "Reference", "Condition") if name in table and table[name].nunique() == 1
-    ]
-    return table.drop(columns=single)

@@ -1,4 +1,4 @@
-"""One self-contained HTML page from sections of text, figures and tables: no script, no outside resource, all text escaped."""
+"""A self-contained HTML page from sections of text, figures and tables: no script, no outside resource."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ import pandas as pd
 
 from sightline.errors import SightlineError
 
+OUTSIDE = re.compile(
+    r'<script|<foreignObject|\son\w+=|(?:href|src)="(?!#|data:image/)|@import|url\((?!["\']?#)', re.IGNORECASE
+)  # what an embedded SVG must not hold
 SAFE = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"  # browsers load nothing from outside
 SHORT = 30  # characters of a cell that is never broken
 POINT = 1.75  # CSS pixels of a figure's point: 7-point text is read at 12 pixels
@@ -20,7 +23,7 @@ POINT = 1.75  # CSS pixels of a figure's point: 7-point text is read at 12 pixel
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure's file (.svg or .png) with its caption; `restricted`: it holds images, maps or rows that may not be passed on."""
+    """A figure's file (.svg or .png) and caption; `restricted`: it shows what may not be passed on."""
 
     path: Path
     caption: str
@@ -29,7 +32,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of finished text, in the order in which it is read; `left` names the columns that hold words."""
+    """A table of finished text, in the order of reading; `left` names the columns that hold words."""
 
     caption: str
     frame: pd.DataFrame
@@ -63,7 +66,7 @@ class Section:
 def write(
     title: str, question: str, answers: Sequence[str], sections: Sequence[Section], *, privacy: str
 ) -> str:
-    """The page as HTML: question and answer, contents, sections in order, and the privacy line at both ends."""
+    """The page as HTML, all text escaped: question, answer, contents, sections, privacy line at both ends."""
     css = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
     names = [f"part-{index}" for index in range(1, len(sections) + 1)]
     contents = "".join(
@@ -110,7 +113,8 @@ def _section(section: Section, name: str) -> str:
 
 def _part(part: str | Picture | Table | Pre | Terms, name: str) -> str:
     if isinstance(part, Picture):
-        return f"<figure>{embedded(part.path, name, part.caption)}<figcaption>{_text(part.caption)}</figcaption></figure>"
+        drawn = embedded(part.path, name, part.caption)
+        return f"<figure>{drawn}<figcaption>{_text(part.caption)}</figcaption></figure>"
     if isinstance(part, Table):
         return table(part)
     if isinstance(part, Pre):
@@ -160,9 +164,7 @@ def embedded(path: Path, name: str, title: str = "") -> str:
         raise SightlineError(f"{path}: a page holds .svg or .png figures; save the figure as one of them")
     text = path.read_text(encoding="utf-8")
     text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", text[text.index("<svg") :], flags=re.S)
-    outside = re.search(
-        r'<script|<foreignObject|\son\w+=|(?:href|src)="(?!#|data:image/)|@import|url\((?!["\']?#)', text
-    )
+    outside = OUTSIDE.search(text)
     if outside:
         raise SightlineError(
             f"{path}: a page embeds no script and no outside resource, found {outside.group(0)!r}"

@@ -38,7 +38,8 @@ def caption(summary: pd.DataFrame) -> str:
     """The question, n and how the intervals were made."""
     frame = _of(summary)
     return (
-        "What does it change to leave the image under test out of the center bias that it is scored against? "
+        "What does it change to leave the image under test out of the center bias that it is scored "
+        "against? "
         f"Marks are means, bars their intervals ({words.made_by(frame)}); {words.sizes(frame)}. "
         "Dashed line: chance. A pooled center bias contains the gaze on the image itself, "
         "which takes from every shuffled score a part of what it should reward."

@@ -14,8 +14,8 @@ MEAN = "mean"  # the label of the row that holds the mean of the defined AUCs
 def draw(classification: pd.DataFrame, published: pd.DataFrame | None = None) -> Figure:
     """A panel per model, a row per label (mean first, then best to worst); other conditions are hollow marks.
 
-    `classification` as in `tables`; `published`: model, label, auc and optionally low, high. A label whose AUC is
-    undefined says so in its row.
+    `classification` as in `tables`; `published`: model, label, auc and optionally low, high. A label whose
+    AUC is undefined says so in its row.
     """
     blocks = []
     for dataset, frame in classification.groupby("dataset"):
@@ -72,8 +72,10 @@ def caption(classification: pd.DataFrame, published: str = "") -> str:
     frame = classification
     undefined = sorted(set(frame.loc[frame["auc"].isna(), "label"]))
     text = (
-        "Do the models find what they were trained to find? Marks are the AUC of each label, bars its interval "
-        f"({words.made_by(frame)}); n = {words.span(frame['images'])} images, {words.span(frame['seeds'])} seeds per model. "
+        "Do the models find what they were trained to find? Marks are the AUC of each label, bars its "
+        "interval "
+        f"({words.made_by(frame)}); n = {words.span(frame['images'])} images, "
+        f"{words.span(frame['seeds'])} seeds per model. "
         "Dashed line: chance (0.5)."
     )
     if undefined:

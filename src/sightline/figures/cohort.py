@@ -19,7 +19,8 @@ FLOWS = ("training", "evaluation")
 
 
 def draw(cohort: pd.DataFrame) -> Figure:
-    """One flow per dataset and purpose (training, evaluation); `cohort` as in `tables`: what every filter left."""
+    """One flow per dataset and purpose (training, evaluation); `cohort` as in `tables`: what every filter
+    left."""
     flows = _flows(cohort)
     if not flows:
         return style.empty("No images counted")
@@ -71,10 +72,15 @@ def _chart(axes: Axes, name: tuple[str, str], frame: pd.DataFrame) -> None:
         last = row.Index == len(frame) - 1
         axes.add_patch(
             FancyBboxPatch(
-                (left, top), width, BOX, boxstyle="round,pad=0,rounding_size=0.04", linewidth=0.8,
-                edgecolor=style.FIRST if last else style.FAINT, facecolor="#e8f1f8" if last else "white",
+                (left, top),
+                width,
+                BOX,
+                boxstyle="round,pad=0,rounding_size=0.04",
+                linewidth=0.8,
+                edgecolor=style.FIRST if last else style.FAINT,
+                facecolor="#e8f1f8" if last else "white",
             )
-        )  # fmt: skip
+        )
         middle = left + width / 2
         images = f"{row.images:,} {'image' if row.images == 1 else 'images'}"
         subjects = f"{row.subjects:,} {'subject' if row.subjects == 1 else 'subjects'}"
@@ -111,9 +117,18 @@ def _chart(axes: Axes, name: tuple[str, str], frame: pd.DataFrame) -> None:
 
 def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
     axes.annotate(
-        "", end, xytext=start,
-        arrowprops={"arrowstyle": "-|>", "color": style.FAINT, "linewidth": 0.8, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 6},
-    )  # fmt: skip
+        "",
+        end,
+        xytext=start,
+        arrowprops={
+            "arrowstyle": "-|>",
+            "color": style.FAINT,
+            "linewidth": 0.8,
+            "shrinkA": 0,
+            "shrinkB": 0,
+            "mutation_scale": 6,
+        },
+    )
 
 
 def caption(cohort: pd.DataFrame) -> str:
@@ -124,9 +139,12 @@ def caption(cohort: pd.DataFrame) -> str:
         first, last = frame.iloc[0], frame.iloc[-1]
         ends.append(
             f"{words.plain(dataset)}, {words.plain(flow)}: {last['images']:,} of {first['images']:,} images "
+            ""
+            ""
             f"({last['subjects']:,} subjects)"
         )
     return (
-        "Which images does the study rest on? Every box says what the filter before it left, at its right what the filter "
+        "Which images does the study rest on? Every box says what the filter before it left, at its "
+        "right what the filter "
         f"dropped. {'; '.join(ends)}. Counts, no intervals."
     )

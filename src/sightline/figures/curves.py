@@ -18,9 +18,11 @@ COLUMNS, HEIGHT = 4, 1.35
 
 
 def draw(curves: pd.DataFrame, best: Mapping[tuple[str, int], int] | None = None) -> Figure:
-    """Rows: loss, AUC and whatever else was recorded; columns: models. Thin lines are seeds, the thick one their median.
+    """Rows: loss, AUC and whatever else was recorded; columns: models. Thin lines are seeds, the thick one
+    their median.
 
-    `curves` as in `tables`; training is blue, validation orange-red. `best` gives (model, seed) the epoch kept, drawn as a dot.
+    `curves` as in `tables`; training is blue, validation orange-red. `best` gives (model, seed) the epoch
+    kept, drawn as a dot.
     """
     frame = curves.dropna(subset=["value"])
     if frame.empty:
@@ -63,18 +65,21 @@ def _kind(quantity: str) -> str:
     return "rate" if name == "lr" else quantity
 
 
-def _training(quantity: str) -> bool:
-    return "train" in quantity.lower()
+def _colour(quantity: str) -> str:
+    """Training, validation, or neither (the learning rate)."""
+    name = quantity.lower()
+    return style.FIRST if "train" in name else style.SECOND if "val" in name else style.FAINT
 
 
 def _panel(axes: Axes, frame: pd.DataFrame, best: Mapping[tuple[str, int], int]) -> None:
     for quantity, part in frame.groupby("quantity"):
-        colour = style.FIRST if _training(quantity) else style.SECOND
+        colour = _colour(quantity)
         for (model, seed), line in part.groupby(["model", "seed"]):
             line = line.sort_values("epoch")
             axes.plot(line["epoch"], line["value"], color=colour, linewidth=0.6, alpha=0.55, zorder=2)
             kept = line[line["epoch"] == best.get((model, seed), -1)]
-            axes.plot(kept["epoch"], kept["value"], "o", color=colour, markersize=2.6, zorder=4)
+            if len(kept):
+                axes.plot(kept["epoch"], kept["value"], "o", color=colour, markersize=2.6, zorder=4)
         middle = part.groupby("epoch")["value"].median()
         axes.plot(middle.index, middle, color=colour, linewidth=1.5, zorder=3)
     axes.grid(axis="y", color=style.RULE, linewidth=0.4)
@@ -92,11 +97,12 @@ def _limits(axes: Axes, values: pd.Series) -> None:
 
 
 def _legend(figure: Figure, frame: pd.DataFrame, best: bool) -> None:
-    handles = []
-    if frame["quantity"].map(_training).any():
-        handles.append(Line2D([], [], color=style.FIRST, linewidth=1.5, label="training"))
-    if not frame["quantity"].map(_training).all():
-        handles.append(Line2D([], [], color=style.SECOND, linewidth=1.5, label="validation"))
+    present = set(frame["quantity"].map(_colour))
+    handles = [
+        Line2D([], [], color=colour, linewidth=1.5, label=label)
+        for colour, label in ((style.FIRST, "training"), (style.SECOND, "validation"))
+        if colour in present
+    ]
     handles.append(Line2D([], [], color=style.FAINT, linewidth=0.6, label="one seed"))
     handles.append(Line2D([], [], color=style.FAINT, linewidth=1.5, label="median of the seeds"))
     if best:
@@ -112,6 +118,8 @@ def caption(curves: pd.DataFrame) -> str:
     epochs = words.span(curves.groupby("model")["epoch"].nunique()) if len(curves) else "0"
     return (
         "Did training settle, and alike for every seed? Thin lines are seeds "
-        f"(n = {seeds} per model, {epochs} epochs), thick lines their median. No intervals: every run is shown. "
+        f"(n = {seeds} per model, {epochs} epochs), thick lines their median. No intervals: every run is "
+        ""
+        "shown. "
         "The scale of each row is shared by the models and ends at the 99.5th percentile."
     )

@@ -142,7 +142,8 @@ def _limits(values: pd.Series) -> tuple[float, float]:
 
 
 def density(values: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """A Gaussian kernel density of `values` (n,) at `at` (m,), by Silverman's rule of thumb, scaled to a maximum of 1."""
+    """A Gaussian kernel density of `values` (n,) at `at` (m,), by Silverman's rule of thumb, scaled to a
+    maximum of 1."""
     spread = min(values.std(), np.subtract(*np.quantile(values, (0.75, 0.25))) / 1.349 or values.std())
     width = 0.9 * spread * len(values) ** -0.2
     kernels = np.exp(-0.5 * ((at[:, None] - values[None, :]) / width) ** 2)  # (m, n)
@@ -156,8 +157,10 @@ def caption(scores: pd.DataFrame, *, center_bias: str | None = None, condition: 
     undefined = int((scores["status"] == "undefined").sum())
     counts = words.span(frame.groupby(["row", "metric"])["image"].nunique()) if len(frame) else "0"
     return (
-        "Are the means carried by most images, or by a few? Shapes are the densities of the images' scores (means over seeds "
+        "Are the means carried by most images, or by a few? Shapes are the densities of the images' "
+        "scores (means over seeds "
         f"and readers), dots medians, bars the quartiles; n = {counts} images per row; "
-        f"{undefined:,} of {len(scores):,} scores undefined and left out. Dashed line: chance. No intervals: this is the spread "
+        f"{undefined:,} of {len(scores):,} scores undefined and left out. Dashed line: chance. No "
+        "intervals: this is the spread "
         "over images, not the precision of the mean."
     )

@@ -1,4 +1,5 @@
-"""Forest plots: rows of estimates with intervals, one column of panels per metric, one block per dataset and reference."""
+"""Forest plots: rows of estimates with intervals, one column of panels per metric, one block per dataset
+and reference."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ PANELS = 4  # side by side at most
 
 @dataclass(frozen=True)
 class Series:
-    """One mark per row and panel; `colour` None takes the row's. Published values are drawn apart by `thin`."""
+    """One mark per row and panel; `colour` None takes the row's. Published values are drawn apart by
+    `thin`."""
 
     key: str
     label: str
@@ -51,7 +53,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Panel:
-    """A metric: `chance` is drawn as a dashed line, `area` as a dotted one, `band` (low, mean, high) as a grey strip."""
+    """A metric: `chance` is drawn as a dashed line, `area` as a dotted one, `band` (low, mean, high) as a
+    grey strip."""
 
     key: str
     title: str
@@ -72,7 +75,8 @@ class Block:
 
 
 def draw(blocks: Sequence[Block], series: Sequence[Series], note: str = "images\n× seeds") -> Figure:
-    """The figure of all blocks, one under the other, with one legend; `note` heads the column of `Row.note`."""
+    """The figure of all blocks, one under the other, with one legend; `note` heads the column of
+    `Row.note`."""
     lines = [
         (block, block.panels[start : start + PANELS], start == 0)
         for block in blocks
@@ -98,7 +102,8 @@ def draw(blocks: Sequence[Block], series: Sequence[Series], note: str = "images\
 
 
 def _positions(block: Block, series: Sequence[Series]) -> tuple[dict[str, float], dict[str, float], float]:
-    """Where rows and headings lie, in slots downwards, and how many slots there are; a row is as high as its marks."""
+    """Where rows and headings lie, in slots downwards, and how many slots there are; a row is as high as
+    its marks."""
     rows, headings, at, last = {}, {}, 0.0, None
     for row in block.rows:
         if row.heading != last and row.heading:
@@ -163,9 +168,15 @@ def _line(
                 size=style.SMALL,
             )
         notes.annotate(
-            note, (right - 0.05, 0), xytext=(0, 5), textcoords="offset points", ha="right", va="bottom",
-            color=style.FAINT, size=style.SMALL,
-        )  # fmt: skip
+            note,
+            (right - 0.05, 0),
+            xytext=(0, 5),
+            textcoords="offset points",
+            ha="right",
+            va="bottom",
+            color=style.FAINT,
+            size=style.SMALL,
+        )
 
 
 def _panel(axes: Axes, block: Block, panel: Panel, series: Sequence[Series], place) -> None:
@@ -206,20 +217,35 @@ def _mark(axes: Axes, mark, at: float, item: Series, colour: str) -> None:
         return
     if not (pd.isna(mark.low) or pd.isna(mark.high)):
         axes.plot(
-            [mark.low, mark.high], [at, at], color=colour, linewidth=0.7 if item.thin else 1.3,
-            solid_capstyle="butt", zorder=2,
-        )  # fmt: skip
+            [mark.low, mark.high],
+            [at, at],
+            color=colour,
+            linewidth=0.7 if item.thin else 1.3,
+            solid_capstyle="butt",
+            zorder=2,
+        )
     axes.plot(
-        [mark.mean], [at], item.marker, color=colour, markersize=3.4 if item.thin else 4.2,
-        markerfacecolor=colour if item.filled else "white", markeredgewidth=0.9, zorder=3,
-    )  # fmt: skip
+        [mark.mean],
+        [at],
+        item.marker,
+        color=colour,
+        markersize=3.4 if item.thin else 4.2,
+        markerfacecolor=colour if item.filled else "white",
+        markeredgewidth=0.9,
+        zorder=3,
+    )
 
 
 def _undefined(axes: Axes, at: float) -> None:
     axes.annotate(
-        "undefined", (0.5, at), xycoords=("axes fraction", "data"), ha="center", va="center",
-        size=style.SMALL, color=style.FAINT,
-    )  # fmt: skip
+        "undefined",
+        (0.5, at),
+        xycoords=("axes fraction", "data"),
+        ha="center",
+        va="center",
+        size=style.SMALL,
+        color=style.FAINT,
+    )
 
 
 def _limits(axes: Axes, marks: pd.DataFrame, panel: Panel) -> None:
@@ -238,12 +264,18 @@ def _legend(figure: Figure, blocks: Sequence[Block], series: Sequence[Series]) -
     present = {key for block in blocks for key in block.marks["series"]}
     handles = [
         Line2D(
-            [], [], marker=item.marker, color=item.colour or style.INK, linewidth=0.7 if item.thin else 1.3, markersize=4,
-            markerfacecolor=(item.colour or style.INK) if item.filled else "white", label=item.label,
+            [],
+            [],
+            marker=item.marker,
+            color=item.colour or style.INK,
+            linewidth=0.7 if item.thin else 1.3,
+            markersize=4,
+            markerfacecolor=(item.colour or style.INK) if item.filled else "white",
+            label=item.label,
         )
         for item in series
         if item.key in present
-    ]  # fmt: skip
+    ]
     panels = [panel for block in blocks for panel in block.panels]
     if any(panel.chance is not None for panel in panels):
         handles.append(Line2D([], [], color=style.FAINT, linewidth=0.8, dashes=(4, 2), label="chance"))

@@ -1,4 +1,5 @@
-"""The main forest plot: every method's mean score and interval beside chance, interobserver agreement and published values."""
+"""The main forest plot: every method's mean score and interval beside chance, interobserver agreement and
+published values."""
 
 from __future__ import annotations
 
@@ -21,11 +22,13 @@ def draw(
     methods: Sequence[str] = (),
     metrics: Sequence[str] = (),
 ) -> Figure:
-    """A forest plot per dataset and reference: small multiples by metric, a row per method and reading of each model.
+    """A forest plot per dataset and reference: small multiples by metric, a row per method and reading of
+    each model.
 
-    `summary` as in `tables`; `published` has method, model, reading, metric, mean, low, high; `center_bias` chooses
-    the shuffled metrics' one (default: the strictest); `areas` gives (dataset, reference) the region's mean share
-    of the area; `methods` is the study's whole list (colours). Other conditions are hollow marks of the same colour.
+    `summary` as in `tables`; `published` has method, model, reading, metric, mean, low, high; `center_bias`
+    chooses the shuffled metrics' one (default: the strictest); `areas` gives (dataset, reference) the
+    region's mean share of the area; `methods` is the study's whole list (colours). Other conditions are
+    hollow marks of the same colour.
     """
     frame = rows.overall(rows.with_center_bias(summary, center_bias))
     if frame.empty:
@@ -60,12 +63,13 @@ def _series(conditions: pd.Series) -> list[forest.Series]:
 def caption(
     summary: pd.DataFrame, published: str = "", *, center_bias: str | None = None, question: str = ""
 ) -> str:
-    """The question, what the marks are, n and the intervals' making; `published` names the source of the published values."""
+    """The question, what the marks are, n and the intervals' making; `published` names the source of the
+    published values."""
     frame = rows.overall(rows.with_center_bias(summary, center_bias))
     references = ", ".join(words.plain(name) for name in sorted(set(frame["reference"])))
     parts = [
         question
-        or f"How much do the explanation maps agree with {references}, compared with chance and with the baselines?",
+        or f"How much do the maps agree with {references}, compared with chance and with the baselines?",
         f"Marks are means, bars their intervals ({words.made_by(frame)}); {words.sizes(frame)}.",
     ]
     if (frame["method"] == "interobserver").any():
@@ -81,10 +85,15 @@ def caption(
         )
     if (~_clean(frame)).any():
         parts.append(
-            "Hollow marks: the same method under another condition (random weights: the same network, untrained)."
+            "Hollow marks: the same method under another condition (random weights: the same network, "
+            "untrained)."
         )
     if published:
         parts.append(
-            f"Diamonds: published values ({published}; center bias pooled), which rest on other models and images."
+            f"Diamonds: published values ({published}; center bias pooled), which rest on other models and "
+            ""
+            ""
+            ""
+            "images."
         )
     return " ".join(parts)

@@ -1,4 +1,5 @@
-"""Cases as the gaze study's Figure 1 shows them: a row per image, the film, then every reference and map over it."""
+"""Cases as the gaze study's Figure 1 shows them: a row per image, the film, then every reference and map
+over it."""
 
 from __future__ import annotations
 
@@ -36,7 +37,8 @@ class Outline:
 
 @dataclass(frozen=True)
 class Case:
-    """A row: `image` (h, w) uint8; `panels` name -> map, any grid over the whole image; `signed` names maps with a sign.
+    """A row: `image` (h, w) uint8; `panels` name -> map, any grid over the whole image; `signed` names maps
+    with a sign.
 
     `notes` stand under the panels (a score, say). The title says why this case is shown: best, median, worst.
     """
@@ -50,7 +52,8 @@ class Case:
 
 
 def draw(cases: Sequence[Case], *, shared: Sequence[str] = ()) -> Figure:
-    """Image, then its maps over it; unsigned maps in shares of their maximum (0 to 1), signed ones of their extreme (-1 to 1).
+    """Image, then its maps over it; unsigned maps in shares of their maximum (0 to 1), signed ones of their
+    extreme (-1 to 1).
 
     Maps named in `shared` are compared in size too: within a row they have one maximum. Every scale is shown.
     """
@@ -58,9 +61,10 @@ def draw(cases: Sequence[Case], *, shared: Sequence[str] = ()) -> Figure:
         return style.empty("No cases to show")
     names = list(dict.fromkeys(name for case in cases for name in case.panels))
     tall = [min(1.35, case.image.shape[0] / case.image.shape[1]) for case in cases]
+    both = any(case.signed for case in cases) and any(set(case.panels) - case.signed for case in cases)
     under = 0.15 if any(case.notes for case in cases) else 0.04
     heights = [CELL * ratio + under + GAP for ratio in tall]
-    width = LABEL + (CELL + GAP) * (len(names) + 1) + 0.05
+    width = max(LABEL + (CELL + GAP) * (len(names) + 1) + 0.05, LABEL + (5.0 if both else 2.4))
     head, foot = 0.30, 0.50
     total = head + sum(heights) + foot
     with style.settings():
@@ -89,9 +93,15 @@ def _heads(figure: Figure, names: Sequence[str], top: float) -> None:
         centre = LABEL + (CELL + GAP) * column + CELL / 2
         text = "\n".join(textwrap.wrap(label, 15)[:2])
         figure.text(
-            centre / figure.get_figwidth(), (top + 0.04) / figure.get_figheight(), text,
-            ha="center", va="baseline", weight="bold", size=style.SMALL, linespacing=1.05,
-        )  # fmt: skip
+            centre / figure.get_figwidth(),
+            (top + 0.04) / figure.get_figheight(),
+            text,
+            ha="center",
+            va="baseline",
+            weight="bold",
+            size=style.SMALL,
+            linespacing=1.05,
+        )
 
 
 def _cell(axes: Axes, case: Case, name: str, shared: Sequence[str]) -> None:
@@ -130,7 +140,8 @@ def _cell(axes: Axes, case: Case, name: str, shared: Sequence[str]) -> None:
 
 
 def _scaled(case: Case, name: str, shared: Sequence[str]) -> np.ndarray:
-    """A map in shares of its largest absolute value, or of the row's where it is `shared`; all zero stays zero."""
+    """A map in shares of its largest absolute value, or of the row's where it is `shared`; all zero stays
+    zero."""
     together = [
         case.panels[other] for other in (shared if name in shared else [name]) if other in case.panels
     ]
@@ -140,7 +151,8 @@ def _scaled(case: Case, name: str, shared: Sequence[str]) -> np.ndarray:
 
 
 def overlay(image: np.ndarray, share: np.ndarray | None, is_signed: bool) -> np.ndarray:
-    """The film (h, w) uint8 under a map in -1..1 on any grid over it: (h', w', 3) uint8, at most `PIXELS` on a side."""
+    """The film (h, w) uint8 under a map in -1..1 on any grid over it: (h', w', 3) uint8, at most `PIXELS`
+    on a side."""
     scale = min(1.0, PIXELS / max(image.shape))
     frame = Frame.resized(image.shape, tuple(max(1, round(side * scale)) for side in image.shape))
     film = (

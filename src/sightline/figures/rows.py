@@ -1,4 +1,5 @@
-"""From a summary table to the rows and panels of a forest plot: what is compared, in which order, with which references."""
+"""From a summary table to the rows and panels of a forest plot: what is compared, in which order, with
+which references."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ Areas = Mapping[tuple[str, str], float]  # (dataset, reference) -> the region's 
 
 
 def with_center_bias(summary: pd.DataFrame, choice: str | None = None) -> pd.DataFrame:
-    """`summary` with one center bias: `choice`, or the strictest there is (without the image, the subject, pooled).
+    """`summary` with one center bias: `choice`, or the strictest there is (without the image, the subject,
+    pooled).
 
     Metrics that use none stay. A shuffled metric without the chosen center bias has no row.
     """
@@ -46,9 +48,11 @@ def blocks(
     methods: Sequence[str] = (),
     metrics: Sequence[str] = (),
 ) -> list[forest.Block]:
-    """One block per dataset and reference; `series` names, for each row of `summary`, the mark that it becomes.
+    """One block per dataset and reference; `series` names, for each row of `summary`, the mark that it
+    becomes.
 
-    `methods` is the study's whole list (colours), `metrics` those to show (default: all, in the order of the paper).
+    `methods` is the study's whole list (colours), `metrics` those to show (default: all, in the order of the
+    paper).
     """
     colours = style.colours([*methods, *summary["method"]])
     frame = summary.assign(row=keys(summary), series=series, panel=summary["metric"])
@@ -115,8 +119,8 @@ def _rows(here: pd.DataFrame, colours: Mapping[str, str]) -> list[forest.Row]:
 def published_as(summary: pd.DataFrame, published: pd.DataFrame | None) -> pd.DataFrame:
     """The published values of the rows that `summary` has, in its keys; the others are left out.
 
-    `published`: method, model, reading, metric, mean, low, high and optionally stratum, level. A reading is only
-    matched where the method has several; a baseline's model is not.
+    `published`: method, model, reading, metric, mean, low, high and optionally stratum, level. A reading is
+    only matched where the method has several; a baseline's model is not.
     """
     if published is None or published.empty:
         return summary.iloc[:0]
@@ -137,6 +141,8 @@ def published_as(summary: pd.DataFrame, published: pd.DataFrame | None) -> pd.Da
             & (known["model"] == model)
             & (known["metric"] == row["metric"])
         )
+        if "reference" in known:
+            same &= known["reference"] == row["reference"]
         same &= (known["stratum"] == row["stratum"]) & (known["level"] == row["level"])
         exact = known[same & (known["reading"] == row["reading"])]
         match = exact if len(exact) else known[same & single & (not _several_readings(wanted, row))]

@@ -1,4 +1,5 @@
-"""Do scores differ between groups of images, such as normal and abnormal ones? A forest plot with a mark per level."""
+"""Do scores differ between groups of images, such as normal and abnormal ones? A forest plot with a mark
+per level."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ def draw(
     methods: Sequence[str] = (),
     metrics: Sequence[str] = (),
 ) -> Figure:
-    """The clean scores of every level of `stratum` side by side; `published` may have the columns stratum and level."""
+    """The clean scores of every level of `stratum` side by side; `published` may have the columns stratum
+    and level."""
     frame = _of(summary, stratum, center_bias)
     if frame.empty:
         return style.empty(f"No scores by {words.plain(stratum)} to draw")
@@ -72,6 +74,7 @@ def caption(
     )
     text = (
         f"Do the scores depend on the group of the image ({' or '.join(map(words.plain, levels))})? "
-        f"Marks are means, bars their intervals ({words.made_by(frame)}); n: {counts}. Dashed line: chance."
+        f"Marks are means, bars their intervals ({words.made_by(frame)}); n: {counts}. Dashed line: "
+        "chance."
     )
     return text + (f" Diamonds: published values ({published})." if published else "")

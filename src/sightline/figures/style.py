@@ -1,4 +1,5 @@
-"""The one look of every figure: sizes for papers, one colour per method, maps' colours, and deterministic SVG files."""
+"""The one look of every figure: sizes for papers, one colour per method, maps' colours, and deterministic
+SVG files."""
 
 from __future__ import annotations
 
@@ -16,11 +17,14 @@ WIDTH = 7.2  # inches: a paper's full width (183 mm)
 TEXT, SMALL = 7.0, 6.0  # points
 INK, FAINT, RULE, BAND = "#1b1b1b", "#6b6b6b", "#d9d9d9", "#e9eef2"
 
-# Okabe and Ito's colours, safe for colour-blind readers; baselines are black to grey, so that methods stand out.
+# Okabe and Ito's colours, safe for colour-blind readers; baselines are black to grey, so methods stand out.
 COLOURS = {
     "interobserver": "#1b1b1b",
     "hull": "#636363",
     "center_bias": "#8f8f8f",
+    "center_bias_none": "#8f8f8f",
+    "center_bias_image": "#8f8f8f",
+    "center_bias_subject": "#8f8f8f",
     "uniform_noise": "#b3b3b3",
     "gradcam": "#0072B2",
     "am1": "#E69F00",
@@ -67,12 +71,14 @@ SETTINGS = {
 
 
 def methods(names: Iterable[str]) -> list[str]:
-    """The distinct methods in the order of every figure and table: baselines, the gaze study's, then by name."""
+    """The distinct methods in the order of every figure and table: baselines, the gaze study's, then by
+    name."""
     return words.ordered(names, words.METHODS)
 
 
 def colours(names: Iterable[str]) -> dict[str, str]:
-    """A colour for each method. Give the study's whole list, so that a method has one colour in every figure."""
+    """A colour for each method. Give the study's whole list, so that a method has one colour in every
+    figure."""
     found = methods(names)
     others = [name for name in found if name not in COLOURS]
     free = {name: FREE[index % len(FREE)] for index, name in enumerate(others)}
@@ -111,7 +117,8 @@ def empty(message: str) -> Figure:
 
 
 def save(drawn: Figure, path: str | Path, dpi: int = 200) -> None:
-    """Write the figure as SVG, PDF or PNG by `path`'s ending: equal figures give equal bytes, moved into place when whole."""
+    """Write the figure as SVG, PDF or PNG by `path`'s ending: equal figures give equal bytes, moved into
+    place when whole."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     kind = path.suffix.lstrip(".").lower()

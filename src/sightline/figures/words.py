@@ -1,9 +1,11 @@
-"""What readers are told: names of methods and metrics, their order, their meaning, and numbers with the digits that they support."""
+"""What readers are told: names of methods and metrics, their order, their meaning, and numbers with the
+digits that they support."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -14,6 +16,9 @@ METHODS = {
     "interobserver": "Interobserver",
     "hull": "Lung hull",
     "center_bias": "Center bias",
+    "center_bias_none": "Center bias, pooled",
+    "center_bias_image": "Center bias, without the image",
+    "center_bias_subject": "Center bias, without the subject",
     "uniform_noise": "Uniform noise",
     "gradcam": "Grad-CAM",
     "am1": "AM1",
@@ -31,7 +36,8 @@ CENTER_BIAS = {
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric in words: `axis` labels an axis (with the unit), `chance` is what a map without information scores."""
+    """A metric in words: `axis` labels an axis (with the unit), `chance` is what a map without information
+    scores."""
 
     title: str
     axis: str
@@ -44,49 +50,63 @@ METRICS = {
         "NCC",
         "correlation",
         0.0,
-        "Normalised cross-correlation: the Pearson correlation of the map with the reference over all pixels, "
-        "from -1 to 1. A map that knows nothing scores 0; a map of the average gaze scores far above 0, because gaze "
+        "Normalised cross-correlation: the Pearson correlation of the map with the reference over all "
+        "pixels, "
+        "from -1 to 1. A map that knows nothing scores 0; a map of the average gaze scores far above 0, "
+        ""
+        ""
+        "because gaze "
         "gathers in the middle of every image.",
     ),
     "sncc": Metric(
         "sNCC",
         "difference of correlations",
         0.0,
-        "Shuffled NCC: the map's NCC with the reference minus its NCC with the center bias, from -2 to 2. "
+        "Shuffled NCC: the map's NCC with the reference minus its NCC with the center bias, from -2 to "
+        "2. "
         "Above 0, the map resembles the gaze on this image more than the average gaze. Chance is 0.",
     ),
     "auc": Metric(
         "AUC",
         "probability",
         0.5,
-        "The probability that the map is higher where the reference density falls than at a place drawn evenly "
+        "The probability that the map is higher where the reference density falls than at a place drawn "
+        ""
+        ""
+        "evenly "
         "from the image, ties counted half. From 0 to 1, chance is 0.5.",
     ),
     "sauc": Metric(
         "sAUC",
         "probability",
         0.5,
-        "Shuffled AUC: as AUC, but the other place is drawn from the center bias, so that a preference for the "
+        "Shuffled AUC: as AUC, but the other place is drawn from the center bias, so that a preference "
+        "for the "
         "middle of the image earns nothing. From 0 to 1, chance is 0.5.",
     ),
     "mass_inside": Metric(
         "Mass inside",
         "share of the map inside",
         None,
-        "The share of a map's positive mass that lies inside the region, from 0 to 1. An even map puts in the "
+        "The share of a map's positive mass that lies inside the region, from 0 to 1. An even map puts "
+        "in the "
         "region's share of the area, which is therefore the reference.",
     ),
-    "mass_ratio": Metric(
+    "mass_over_area": Metric(
         "Mass over area",
         "mass inside / area inside (ratio)",
         1.0,
-        "The share of the map's mass inside the region divided by the region's share of the area. Chance is 1.",
+        "The share of the map's mass inside the region divided by the region's share of the area. Chance "
+        ""
+        ""
+        "is 1.",
     ),
     "pointing_game": Metric(
         "Pointing game",
         "hits (share of images)",
         None,
-        "The share of images whose map has its maximum inside the region. By chance it is the region's share of the area.",
+        "The share of images whose map has its maximum inside the region. By chance it is the region's "
+        "share of the area.",
     ),
 }
 
@@ -113,6 +133,18 @@ def condition(name: str) -> str:
     return {"random": "random weights"}.get(name, plain(name))
 
 
+def side(text: str) -> str:
+    """A comparison's side `method[/reading][@model][+condition]` in words."""
+    found = re.fullmatch(r"([^/@+]+)(?:/([^/@+]+))?(?:@([^/@+]+))?(?:\+([^/@+]+))?", text)
+    if found is None:
+        return text
+    name, reading, model, state = found.groups()
+    result = (
+        method(name) + (f" ({plain(reading)})" if reading else "") + (f" of {plain(model)}" if model else "")
+    )
+    return result + (f", {condition(state)}" if state and state != "clean" else "")
+
+
 def ordered(names: Iterable[str], known: Iterable[str]) -> list[str]:
     """The distinct `names`: those in `known` first, in that order, then the others by name."""
     rank = {name: index for index, name in enumerate(known)}
@@ -125,7 +157,8 @@ def is_baseline(frame: pd.DataFrame) -> pd.Series:
 
 
 def decimals(low: float, high: float) -> int:
-    """How many decimals an interval supports: two digits of its half-width up to 0.354.., one above, at most 4.
+    """How many decimals an interval supports: two digits of its half-width up to 0.354.., one above, at most
+    4.
 
     The rule of the Particle Data Group for the digits of an uncertainty, without its rounding of 950 to 1000.
     """
@@ -138,11 +171,19 @@ def decimals(low: float, high: float) -> int:
 
 
 def number(value: float | None, low: float | None = None, high: float | None = None) -> str:
-    """`value` with the digits that its interval supports (3 decimals without one); "undefined" where there is none."""
+    """`value` with the digits that its interval supports (3 decimals without one); "undefined" where there
+    is none."""
     if value is None or not math.isfinite(value):
         return "undefined"
     known = low is not None and high is not None and math.isfinite(low) and math.isfinite(high)
     return signed(value, decimals(low, high) if known else 3)
+
+
+def estimate(row: Mapping | pd.Series, mean: str = "mean") -> str:
+    """A row's mean and interval: "0.529 [0.521, 0.538]", or "undefined"."""
+    if pd.isna(row[mean]):
+        return "undefined"
+    return f"{number(row[mean], row['low'], row['high'])} {interval(row['low'], row['high'])}"
 
 
 def signed(value: float, places: int) -> str:
@@ -170,9 +211,18 @@ def span(values: Iterable[int]) -> str:
 
 
 def made_by(frame: pd.DataFrame) -> str:
-    """How the intervals of `frame` were made, in words, from its column `interval`."""
-    ways = sorted({str(way) for way in frame["interval"] if str(way)})
-    return "; ".join(ways) if ways else "no interval"
+    """How the intervals of `frame` were made, from its column `interval`; counts that differ become a
+    span."""
+    ways: dict[str, list[list[int]]] = {}
+    for way in sorted({str(way) for way in frame["interval"]} - {""}):
+        ways.setdefault(re.sub(r"\d+", "#", way), []).append(
+            [int(count) for count in re.findall(r"\d+", way)]
+        )
+    told = []
+    for way, counts in ways.items():
+        parts = [span(values) for values in zip(*counts)]
+        told.append("".join(part + count for part, count in zip(way.split("#"), [*parts, ""])))
+    return "; ".join(told) if told else "no interval"
 
 
 def sizes(frame: pd.DataFrame) -> str:
