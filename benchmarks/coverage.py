@@ -46,9 +46,7 @@ def main() -> None:
     arguments = parser.parse_args()
     start = time.perf_counter()
     error = np.sqrt(0.95 * 0.05 / arguments.replicates)
-    print(
-        f"coverage in % of 95 % intervals, {arguments.replicates} replicates, Monte Carlo error {100 * error:.2f}"
-    )
+    print(f"coverage of 95 % intervals, %; {arguments.replicates} replicates, their error {100 * error:.2f}")
     print(
         f"{'subjects':>8} {'seeds':>5} {'seed SD':>7}"
         + "".join(f"{method:>20}" for method in arguments.methods)
