@@ -80,9 +80,9 @@ def digest(folder: Path) -> dict[str, str]:
         *[
             (
                 labeller,
-                "subject_id,study_id,Atelectasis,Cardiomegaly,Consolidation,Edema,Enlarged Cardiomediastinum,Fracture,"
-                "Lung Lesion,Lung Opacity,No Finding,Pleural Effusion,Pleural Other,Pneumonia,Pneumothorax,"
-                "Support Devices",
+                "subject_id,study_id,Atelectasis,Cardiomegaly,Consolidation,Edema,Enlarged Cardiomediastinum,"
+                "Fracture,Lung Lesion,Lung Opacity,No Finding,Pleural Effusion,Pleural Other,Pneumonia,"
+                "Pneumothorax,Support Devices",
             )
             for labeller in ("chexpert", "negbio")
         ],

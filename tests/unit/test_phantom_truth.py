@@ -1,4 +1,4 @@
-"""What the phantom plants is there: labels at their rates, changes at their places, dwell on them, markers."""
+"""What the phantom plants is there: labels at their rates, changes at their places, dwell, markers."""
 
 import csv
 from collections import Counter, defaultdict
@@ -262,7 +262,7 @@ def test_dwell_puts_time_on_findings():
     # at 0 the gaze is the same whether there is a finding or not
     assert means[0] == pytest.approx(anatomy, abs=1e-12)
     assert np.all(np.diff(means) > 0.1)
-    # a fixation on a finding lies in its ellipse with probability p (two normals of sd 0.38 in the unit circle)
+    # a fixation on a finding lies in its ellipse with probability p: two normals of sd 0.38, the unit circle
     p = 1 - np.exp(-0.5 / 0.38**2)
     for dwell, mean in zip((0.25, 0.5, 0.9), means[1:]):
         assert mean == pytest.approx(0.98 * (dwell * p + (1 - dwell) * anatomy / 0.98), abs=0.03)

@@ -35,8 +35,11 @@ class Canvas:
         return np.round(film * (1 << SHIFT)).astype(np.int32)
 
     def _layer(self, drawn: np.ndarray, blur: float) -> np.ndarray:
-        layer = drawn.astype(np.float32) * np.float32(1 / 255)
         sigma = blur * self.unit
+        layer = drawn.astype(np.float32) * np.float32(1 / 255)
+        if sigma > 3:  # so smooth that half the grid holds it
+            half = cv2.resize(layer, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+            return cv2.resize(cv2.GaussianBlur(half, (0, 0), sigma / 2), layer.shape[::-1])
         return cv2.GaussianBlur(layer, (0, 0), sigma) if sigma > 0.2 else layer
 
     def areas(self, outlines: list[np.ndarray], blur: float) -> np.ndarray:
@@ -119,8 +122,8 @@ def densities(canvas: Canvas, anatomy: Anatomy) -> np.ndarray:
     body = _body(canvas, anatomy)
     lungs = canvas.areas([anatomy.lung(-1), anatomy.lung(1)], 0.018)
     heart = canvas.areas([anatomy.heart.outline()], 0.03)
-    knob = np.exp(-(((a - 0.19) / 0.10) ** 2) - ((b + 0.36) / 0.12) ** 2)
-    hila = np.exp(-(((np.abs(a) - 0.22) / 0.10) ** 2) - ((b + 0.02) / 0.16) ** 2)
+    knob = np.exp(-(((a - 0.19) / 0.10) ** 2)) * np.exp(-(((b + 0.36) / 0.12) ** 2))
+    hila = np.exp(-(((np.abs(a) - 0.22) / 0.10) ** 2)) * np.exp(-(((b + 0.02) / 0.16) ** 2))
     middle = 1 / (1 + np.exp(45 * (np.abs(a - 0.03) - anatomy.mediastinum - 0.05 * np.tanh(2 * b))))
     middle = np.maximum(middle, heart)
     spine = np.exp(-((a / 0.13) ** 4)) * (1 + 0.35 * np.cos(2 * np.pi * b / 0.17))
