@@ -21,7 +21,7 @@ def ranked(summary: pd.DataFrame, center_bias: str | None = None) -> pd.DataFram
     """
     frame = rows.overall(rows.with_center_bias(summary, center_bias))
     key = ["dataset", "reference", "model", "method", "reading", "condition"]
-    metrics = words.ordered(frame["metric"], words.METRICS)
+    metrics = words.ordered(frame["metric"], [*answers.MAIN, *words.METRICS])  # the sorting one first
     main = next((name for name in answers.MAIN if name in metrics), metrics[0] if metrics else "")
     order = style.methods(frame["method"])
     found = []
@@ -39,7 +39,7 @@ def ranked(summary: pd.DataFrame, center_bias: str | None = None) -> pd.DataFram
                 "Model": "baseline" if baseline else words.plain(place[2]),
                 "Method": words.method(place[3]),
                 "Reading": words.plain(place[4]),
-                "Condition": "" if baseline else words.condition(place[5]),
+                "Condition": "" if baseline or place[5] == "clean" else words.condition(place[5]),
                 **{words.metric(name).title: cells.get(name, "") for name in metrics},
                 "n": f"{part['images'].max():,}" + ("" if baseline else f" × {part['seeds'].max()}"),
                 "Left out": f"{left:,} ({why})" if left else "0",
@@ -88,6 +88,7 @@ def comparisons_tables(comparisons: pd.DataFrame) -> list[Table]:
         tests = "; ".join(sorted(set(part["test"])))
         caption = (
             f"Is the difference more than chance? Family '{words.plain(family)}': first minus second on the "
+            ""
             ""
             ""
             "same images. "

@@ -52,7 +52,8 @@ METRICS = {
         0.0,
         "Normalised cross-correlation: the Pearson correlation of the map with the reference over all "
         "pixels, "
-        "from -1 to 1. A map that knows nothing scores 0; a map of the average gaze scores far above 0, "
+        "from \N{MINUS SIGN}1 to 1. A map that knows nothing scores 0; a map of the average gaze scores "
+        "far above 0, "
         ""
         ""
         "because gaze "
@@ -71,6 +72,7 @@ METRICS = {
         "probability",
         0.5,
         "The probability that the map is higher where the reference density falls than at a place drawn "
+        ""
         ""
         ""
         "evenly "
@@ -97,6 +99,7 @@ METRICS = {
         "mass inside / area inside (ratio)",
         1.0,
         "The share of the map's mass inside the region divided by the region's share of the area. Chance "
+        ""
         ""
         ""
         "is 1.",
