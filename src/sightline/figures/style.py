@@ -31,8 +31,6 @@ COLOURS = {
     "am2": "#D55E00",
 }
 FREE = ("#009E73", "#CC79A7", "#56B4E9", "#882255", "#44AA99", "#999933", "#332288", "#AA4499", "#117733")
-MODELS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#332288")
-MODEL_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
 PUBLISHED = "#8c564b"
 FIRST, SECOND, THIRD = "#0072B2", "#D55E00", "#009E73"  # for levels that are neither method nor model
 
@@ -83,14 +81,6 @@ def colours(names: Iterable[str]) -> dict[str, str]:
     others = [name for name in found if name not in COLOURS]
     free = {name: FREE[index % len(FREE)] for index, name in enumerate(others)}
     return {name: COLOURS.get(name) or free[name] for name in found}
-
-
-def model_looks(names: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """(colour, marker) of each model, by name: where lines belong to models and not to methods."""
-    return {
-        name: (MODELS[index % len(MODELS)], MODEL_MARKERS[index % len(MODEL_MARKERS)])
-        for index, name in enumerate(sorted(set(names)))
-    }
 
 
 def map_colours(is_signed: bool) -> Colormap:
