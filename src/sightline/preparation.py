@@ -262,7 +262,7 @@ def check_inputs(images: pd.DataFrame, skipped: pd.DataFrame, max_share: float) 
             reasons = "".join(f"\n  {reason}" for reason in bad["reason"].head(3))
             raise DatasetError(
                 f"table 'skipped' of dataset '{dataset}': {len(bad)} of {total} images were refused, more "
-                f"than the share of {max_share:g} that limits.max_skipped allows; mend the files or raise the "
-                f"limit. The first reasons:{reasons}"
+                f"than the share of {max_share:g} that limits.max_skipped allows; mend the files or raise "
+                f"the limit. The first reasons:{reasons}"
             )
     return counts

@@ -1,0 +1,210 @@
+"""Regions: closed forms for boxes, ellipses and hulls; masks as frames' nearest resampling has them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from sightline import tables
+from sightline.datasets import rle
+from sightline.errors import DatasetError
+from sightline.frames import Frame, resample, scoring_frame
+from sightline.regions import convex_hull, draw_boxes, nearest, read_mask, render
+
+SHAPE = (80, 120)
+IMAGES = pd.DataFrame({"dataset": "made_up", "image": ["a", "b"], "height": 80, "width": 120})
+
+
+def boxes(*rows: dict) -> pd.DataFrame:
+    plain = {"dataset": "made_up", "image": "a", "reader": "0", "kind": "finding", "label": "", "index": 0}
+    plain |= {
+        "shape": "rectangle",
+        "xmin": 10.0,
+        "ymin": 20.0,
+        "xmax": 50.0,
+        "ymax": 40.0,
+        "certainty": np.nan,
+    }
+    return pd.DataFrame([plain | row for row in rows], columns=list(tables.SCHEMAS["boxes"].columns))
+
+
+def masks(*rows: dict) -> pd.DataFrame:
+    plain = {"dataset": "made_up", "image": "a", "kind": "lungs", "height": 80, "width": 120}
+    return pd.DataFrame([plain | row for row in rows], columns=list(tables.SCHEMAS["masks"].columns))
+
+
+def rendered(kind: dict, boxes_table: pd.DataFrame, masks_table: pd.DataFrame, root=".", scale=1.0):
+    rows, values = render({"k": kind}, boxes_table, masks_table, IMAGES, root, scale)
+    tables.conform("regions", rows, "test")
+    assert [value is None for value in values] == (rows["status"] != "ok").tolist()
+    return rows, values
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5, 0.25, 0.125])
+def test_a_rectangle_covers_its_area(scale):
+    frame = scoring_frame(SHAPE, scale)
+    region = draw_boxes(boxes({"xmin": 16, "ymin": 24, "xmax": 64, "ymax": 56}), SHAPE, frame)
+    assert region.sum() == (64 - 16) * (56 - 24) * scale**2
+    if scale == 1.0:
+        assert region[24:56, 16:64].all()
+
+
+def test_an_ellipse_covers_pi_a_b():
+    region = draw_boxes(
+        boxes({"shape": "ellipse", "xmin": 10, "ymin": 10, "xmax": 110, "ymax": 70}),
+        SHAPE,
+        Frame.of_image(SHAPE),
+    )
+    assert region.sum() == pytest.approx(np.pi * 50 * 30, rel=0.005)
+    assert region[40, 60] and not region[11, 11]
+    np.testing.assert_array_equal(region, region[::-1])
+    np.testing.assert_array_equal(region, region[:, ::-1])
+
+
+def test_boxes_are_united_and_may_leave_the_image():
+    parts = boxes(
+        {"xmin": -50, "xmax": 20, "ymin": -9, "ymax": 10}, {"xmin": 15, "xmax": 25, "ymin": 0, "ymax": 10}
+    )
+    assert draw_boxes(parts, SHAPE, Frame.of_image(SHAPE)).sum() == 25 * 10
+
+
+@pytest.mark.parametrize(
+    ("narrowed", "area"),
+    [
+        ({}, 40 * 20 + 10 * 10),
+        ({"label": "Edema"}, 40 * 20),
+        ({"label": None}, 40 * 20 + 10 * 10),
+        ({"min_certainty": 3}, 10 * 10),
+        ({"hull": True, "label": "Edema"}, 40 * 20),
+    ],
+)
+def test_labels_and_certainty_narrow_boxes(narrowed, area):
+    table = boxes(
+        {"label": "Edema", "certainty": 2.0},
+        {"label": "Mass", "certainty": 3.0, "xmin": 80, "xmax": 90, "ymin": 60, "ymax": 70},
+        {"kind": "chest", "xmin": 0, "xmax": 120},
+        {"image": "b", "label": "Edema", "certainty": 1.0},
+    )
+    rows, values = rendered({"of": "finding", "source": "box", **narrowed}, table, masks())
+    assert values[0].sum() == area and values[0].dtype == np.uint8
+    assert rows["area_share"].iloc[0] == pytest.approx(area / (80 * 120))
+
+
+def test_images_without_a_region_say_why():
+    rows, values = rendered(
+        {"of": "finding", "source": "box", "label": "Mass"}, boxes({"label": "Edema"}), masks()
+    )
+    assert rows["status"].tolist() == ["not_applicable"] * 2 and values == [None, None]
+    assert rows["reason"].iloc[0] == "the image has no box 'finding' with label Mass"
+    rows, _ = rendered({"of": "heart"}, boxes(), masks())
+    assert rows["reason"].iloc[1] == "the image has no mask 'heart'"
+    tiny = boxes({"xmin": 3, "xmax": 4, "ymin": 1, "ymax": 2})
+    rows, _ = rendered({"of": "finding", "source": "box"}, tiny, masks(), scale=0.125)
+    assert rows["reason"].iloc[0] == "the region 'finding' holds no pixel of the 10 x 15 grid"
+
+
+def test_offsets_count_the_arrays_before():
+    table = boxes({}, {"image": "b"})
+    kinds = {name: {"of": "finding", "source": "box"} for name in ("z", "y")}
+    rows, values = render(kinds, table, masks(), IMAGES, ".", 0.5)
+    assert rows["kind"].tolist() == ["y", "y", "z", "z"] and rows["image"].tolist() == ["a", "b", "a", "b"]
+    assert rows["offset"].tolist() == [0, 2400, 4800, 7200] and len(values) == 4
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5, 0.37, 0.125])
+def test_a_mask_is_resampled_as_frames_do(scale):
+    mask = np.random.default_rng(0).random((53, 71)) < 0.4
+    frame = scoring_frame(mask.shape, scale)
+    expected = resample(mask, Frame.of_image(mask.shape), frame, kind="nearest")
+    np.testing.assert_array_equal(nearest(mask, frame), expected)
+
+
+def test_masks_from_run_lengths_and_from_files(tmp_path):
+    drawn = np.zeros(SHAPE, dtype=bool)
+    drawn[10:50, 30:60] = True
+    drawn[60:70, 5:9] = True
+    Image.fromarray(drawn.astype(np.uint8) * 255).save(tmp_path / "grey.png")
+    Image.fromarray(np.dstack([drawn * 9, drawn * 0, drawn * 0]).astype(np.uint8)).save(
+        tmp_path / "colour.png"
+    )
+    for encoding, data in [("rle", rle.encode(drawn)), ("file", "grey.png"), ("file", "colour.png")]:
+        np.testing.assert_array_equal(read_mask(encoding, data, SHAPE, tmp_path), drawn)
+        rows, values = rendered(
+            {"of": "lungs"}, boxes(), masks({"encoding": encoding, "data": data}), tmp_path, 0.5
+        )
+        np.testing.assert_array_equal(values[0], nearest(drawn, scoring_frame(SHAPE, 0.5)))
+        assert rows["status"].tolist() == ["ok", "not_applicable"]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "data", "words"),
+    [
+        ("rle", "1 2 3", "pairs"),
+        ("file", "none.png", "none.png: the mask cannot be read .*replace the file"),
+        ("file", "small.png", "small.png: the mask is 120 x 79 pixels, its image 120 x 80; resize the mask"),
+        ("file", "../up.png", "leaves the dataset's folder"),
+    ],
+)
+def test_a_bad_mask_says_what_is_wrong(tmp_path, encoding, data, words):
+    Image.fromarray(np.zeros((79, 120), np.uint8)).save(tmp_path / "small.png")
+    with pytest.raises(DatasetError, match=words):
+        read_mask(encoding, data, SHAPE, tmp_path)
+    rows, _ = rendered({"of": "lungs"}, boxes(), masks({"encoding": encoding, "data": data}), tmp_path)
+    assert rows["status"].iloc[0] == "not_applicable" and rows["reason"].iloc[0]
+
+
+def test_the_hull_of_two_lungs_in_closed_form():
+    lungs = np.zeros((60, 100), dtype=bool)
+    lungs[10:40, 10:30] = True
+    lungs[10:40, 60:90] = True
+    expected = np.zeros_like(lungs)
+    expected[10:40, 10:90] = True
+    np.testing.assert_array_equal(convex_hull(lungs), expected)
+    assert not convex_hull(np.zeros((5, 5), bool)).any()
+    point = np.zeros((5, 5), bool)
+    point[2, 3] = True
+    np.testing.assert_array_equal(convex_hull(point), point)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_hull_agrees_with_the_half_planes(seed):
+    """Against scipy's hull: every pixel well inside is filled, none well outside is."""
+    from scipy.spatial import ConvexHull
+
+    generator = np.random.default_rng(seed)
+    mask = np.zeros((70, 90), dtype=bool)
+    mask[tuple(generator.integers(5, 65, (2, 12)))] = True
+    filled = convex_hull(mask)
+    assert (filled | mask).sum() == filled.sum()
+    points = np.argwhere(mask)
+    faces = ConvexHull(points).equations  # normal, offset: outside where positive
+    rows, columns = np.indices(mask.shape)
+    distance = (np.stack([rows, columns], -1) @ faces[:, :2].T + faces[:, 2]).max(axis=-1)
+    assert filled[distance <= 0].all() and not filled[distance > 1].any()
+
+
+def test_the_authors_hulls_are_convex(golden):
+    """Their hulls of lung masks, hulled again, stay as they are but for pixels of the edge."""
+    files = sorted((golden / "reflacx" / "segmentations_convex").glob("*.png"))
+    assert len(files) == 5
+    for path in files:
+        mask = np.asarray(Image.open(path)) > 0
+        mask = mask if mask.ndim == 2 else mask[..., 0]
+        assert mask.sum() <= convex_hull(mask).sum() <= 1.02 * mask.sum()
+
+
+def test_the_real_lung_masks_are_regions(real):
+    from sightline.datasets import dataset
+
+    root = real / "cxr_covid_open"
+    found = dataset.read("covid", root, "covid_cxr", {}, {})
+    kinds = {"lungs": {"of": "lungs"}, "boxes": {"of": "lung", "source": "box"}}
+    rows, _ = render(kinds, found.boxes, found.masks, found.images, root, 0.125)
+    status = rows.groupby("kind")["status"].value_counts()
+    assert (
+        status["lungs", "ok"] == 83
+        and status["lungs", "not_applicable"] == 30
+        and status["boxes", "ok"] == 113
+    )
+    shares = rows[rows["status"] == "ok"].groupby("kind")["area_share"].median()
+    assert 0.1 < shares["lungs"] < shares["boxes"] < 0.7
