@@ -14,6 +14,8 @@ from sightline.datasets import rle, upstream
 from sightline.errors import DatasetError
 from sightline.frames import Frame, scoring_frame
 
+NARROWED_BY = ("of", "label", "min_certainty", "reader")  # keys of a kind of region made of boxes
+
 
 def render(
     kinds: dict[str, dict],
@@ -25,8 +27,9 @@ def render(
 ) -> tuple[pd.DataFrame, list[np.ndarray | None]]:
     """Every kind of region of every image: rows of `regions`, and their arrays (uint8, 0/1) in that order.
 
-    A kind says `of`, the kind of mask or box; `source`, mask (default) or box; for boxes `label` and
-    `min_certainty`, which narrow them; and `hull`, true for the convex hull. Boxes of all readers are united.
+    A kind says `of`, the kind of mask or box; `source`, mask (default) or box; for boxes `label`,
+    `min_certainty` and `reader` ("" for marks that no reader made), which narrow them; and
+    `hull`, true for the convex hull. The boxes left are united.
     A row's offset counts the values of the arrays before its own, in order. An image without such a region,
     or whose mask cannot be read, is `not_applicable` with the reason, and None among the arrays.
     """
@@ -91,7 +94,7 @@ def _region(
         native = read_mask(mask.encoding, mask.data, shape, root)
         region = nearest(convex_hull(native) if kind.get("hull") else native, frame)
     else:
-        chosen = choose_boxes(boxes_of.get(image), kind["of"], kind.get("label"), kind.get("min_certainty"))
+        chosen = choose_boxes(boxes_of.get(image), **{key: kind.get(key) for key in NARROWED_BY})
         region = draw_boxes(chosen, shape, frame)
         region = convex_hull(region) if kind.get("hull") else region
     if not region.any():
@@ -102,7 +105,11 @@ def _region(
 
 
 def choose_boxes(
-    boxes: pd.DataFrame | None, of: str, label: str | None = None, min_certainty: float | None = None
+    boxes: pd.DataFrame | None,
+    of: str,
+    label: str | None = None,
+    min_certainty: float | None = None,
+    reader: str | None = None,
 ) -> pd.DataFrame:
     """One image's boxes of a kind, of a label and certainty if given. Raises `DatasetError` for none left."""
     chosen = boxes[boxes["kind"] == of] if boxes is not None else pd.DataFrame()
@@ -110,10 +117,16 @@ def choose_boxes(
         chosen = chosen[chosen["label"] == label]
     if len(chosen) and min_certainty is not None:
         chosen = chosen[chosen["certainty"] >= min_certainty]
+    if len(chosen) and reader is not None:
+        chosen = chosen[chosen["reader"] == reader]
     if chosen.empty:
         narrowed = "".join(
             f" with {name} {value}"
-            for name, value in (("label", label), ("certainty of at least", min_certainty))
+            for name, value in (
+                ("label", label),
+                ("certainty of at least", min_certainty),
+                ("reader", reader),
+            )
             if value is not None
         )
         raise DatasetError(f"the image has no box '{of}'{narrowed}")
@@ -192,3 +205,9 @@ def convex_hull(mask: np.ndarray) -> np.ndarray:
         points = np.stack([columns[ends], rows[ends]], axis=1).astype(np.int32)
         cv2.fillConvexPoly(filled, cv2.convexHull(points), 1)
     return filled.astype(bool)
+
+
+def mean_areas(rows: pd.DataFrame) -> dict[tuple[str, str], float]:
+    """(dataset, region) -> its mean share of the image's area, over the images that have it."""
+    present = rows[rows["status"] == "ok"]
+    return present.groupby(["dataset", "kind"])["area_share"].mean().to_dict()

@@ -75,13 +75,15 @@ def test_boxes_are_united_and_may_leave_the_image():
         ({"label": "Edema"}, 40 * 20),
         ({"label": None}, 40 * 20 + 10 * 10),
         ({"min_certainty": 3}, 10 * 10),
+        ({"reader": ""}, 10 * 10),
+        ({"reader": "0"}, 40 * 20),
         ({"hull": True, "label": "Edema"}, 40 * 20),
     ],
 )
 def test_labels_and_certainty_narrow_boxes(narrowed, area):
     table = boxes(
         {"label": "Edema", "certainty": 2.0},
-        {"label": "Mass", "certainty": 3.0, "xmin": 80, "xmax": 90, "ymin": 60, "ymax": 70},
+        {"label": "Mass", "certainty": 3.0, "reader": "", "xmin": 80, "xmax": 90, "ymin": 60, "ymax": 70},
         {"kind": "chest", "xmin": 0, "xmax": 120},
         {"image": "b", "label": "Edema", "certainty": 1.0},
     )

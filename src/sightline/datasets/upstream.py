@@ -66,7 +66,7 @@ def header_of(path: Path, root: Path | None = None) -> list[str]:
 def read_many(paths: Sequence[Path], columns: Sequence[str], root: Path | None = None) -> pd.DataFrame:
     """Many small csv files stacked, as text: all their columns, and `file` (index in `paths`) and `row`.
 
-    Files of one header are parsed in one go: thousands of readings take about a second. Raises `DatasetError`
+    Files of one header are parsed in one go: three thousand readings take seconds. Raises `DatasetError`
     as `read_csv`.
     """
     groups: dict[bytes, list[tuple[int, bytes, int]]] = {}
