@@ -81,7 +81,10 @@ class Anatomy:
         """Outline (128, 2) of the lung on the image's left (-1) or right (1), with the notch that the heart
         leaves."""
         a, b = _closed_curve(self.right_lung if side < 0 else self.left_lung).T
-        border = side * self.heart.edge(b, side) + 0.02
+        outline = self.heart.outline()
+        widest = outline[np.argmax(side * outline[:, 0]), 1]
+        # below its widest place the heart rests on the diaphragm: no lung under it
+        border = side * self.heart.edge(np.minimum(b, widest), side) + 0.02
         return np.stack([side * np.fmax(a, border), b], axis=1)
 
 
