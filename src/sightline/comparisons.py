@@ -115,9 +115,9 @@ def mixed_model(rows: pd.DataFrame) -> tuple[float, str]:
     """Wald p that the mean difference is zero under crossed random intercepts, and the test's name.
 
     `rows`: value (a difference), subject, seed, reader; fitted by statsmodels' MixedLM. An effect whose
-    levels are not repeated is left out: it is the residual's. Give several readers only where they are the same
-    persons across images. With few seeds Wald's p is too small. Raises `TableError` beyond 10,000 rows or
-    300 subjects.
+    levels are not repeated is left out: it is the residual's. Give several readers only where they are the
+    same persons across images. With few seeds Wald's p is too small. Raises `TableError` beyond 10,000
+    rows or 300 subjects.
     """
     from statsmodels.regression.mixed_linear_model import MixedLM
 
@@ -186,7 +186,7 @@ def _differences(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _paired(scores: pd.DataFrame, usable: np.ndarray, a: str, b: str) -> Iterator[pd.DataFrame]:
-    """Rows of one pair, per reading: context, image, subject, reader, seed, arm, model, value (may be null)."""
+    """Rows of one pair, per reading: context, image, subject, reader, seed, arm, model, value or null."""
     first, second = _side(scores, usable, a), _side(scores, usable, b)
     for reading, left, right in _readings(first, second, a, b):
         keys = ["dataset", "reference", "metric", "center_bias", "image", "subject", "reader"]

@@ -67,9 +67,10 @@ def crossed_bootstrap(cells: Cells, options: Options, generator: np.random.Gener
     pigeonhole bootstrap; McCullagh 2000, Owen 2007) is wrong three ways: their spread shrinks by (k-1)/k,
     the residual is counted up to three times, and percentiles take a variance from k seeds for known. So
     the seed part is rescaled to the unbiased variance component of a two-way random effects model, and each
-    part of each resample is multiplied with sqrt(df / chi2_df), df = k-1 or n-1: a normal deviation becomes
-    Student's, their sum that of Behrens and Fisher (generalised confidence intervals; Weerahandi 1993).
-    Skewness over subjects stays. Its coverage is measured by benchmarks/coverage.py.
+    part of each resample is multiplied with sqrt(df / chi2_df), df = n-1 or k-1 (of two arms Welch's): a
+    normal deviation becomes Student's, their sum that of Behrens and Fisher (generalised confidence
+    intervals; Weerahandi 1993). Skewness over subjects stays. Its coverage is measured by
+    benchmarks/coverage.py.
     """
     n = len(cells.sums)
     mean = cells.estimate
@@ -77,16 +78,19 @@ def crossed_bootstrap(cells: Cells, options: Options, generator: np.random.Gener
         return _none(mean, "one subject")
     parts = _variances(cells)
     for_subjects, for_seeds = generator.spawn(2)
-    weigh_seeds = [_seed_draws(k, options.resamples, for_seeds) for k in cells.arms]
+    weigh_seeds = [for_seeds.multinomial(k, np.full(k, 1 / k), options.resamples) / k for k in cells.arms]
     # sqrt(n / (n-1)) undoes the shrinkage of resampled subjects, sqrt((n-1) / chi2) studentises
     student = np.sqrt(n / for_seeds.chisquare(n - 1, options.resamples))
+    degrees = np.arange(1, max(sum(cells.arms) - len(cells.arms), 1) + 1)
+    student_seeds = np.sqrt(degrees / for_seeds.chisquare(degrees, (options.resamples, len(degrees))))
+    scales, freedom = list(parts.seed_scales()), parts.seed_freedom()
     deviations = np.empty((options.resamples, mean.size))
     for rows, means in resampled(cells, options.resamples, for_subjects):
         part = student[rows, None] * (np.tensordot(means, cells.coefficients, axes=(1, 0)) - mean)
-        for (sign, side), draws, scale in zip(cells.sides, weigh_seeds, parts.seed_scales()):
-            if side.stop - side.start > 1:
-                part += sign * scale * np.einsum("rk,rkc->rc", draws[rows], means[:, side])
-        deviations[rows] = part
+        of_seeds = np.zeros_like(part)
+        for (sign, side), k, drawn, scale in zip(cells.sides, cells.arms, weigh_seeds, scales):
+            of_seeds += sign * scale * np.einsum("rk,rkc->rc", drawn[rows] - 1 / k, means[:, side])
+        deviations[rows] = part + student_seeds[rows][:, freedom - 1] * of_seeds
     low, high = mean + np.quantile(deviations, options.tails, axis=0)
     made = f"crossed bootstrap, {options.resamples} resamples of {n} subjects and {_words(cells.arms)}"
     if max(cells.arms) > 1:
@@ -204,6 +208,16 @@ class _Variances:
             ratio = np.divide(own, total, out=np.zeros_like(total), where=total > 0)
             yield np.sqrt(ratio * k / max(k - 1, 1))
 
+    def seed_freedom(self) -> np.ndarray:
+        """(columns,) whole degrees of freedom of the seeds' part, at least 1: k-1, or Welch's."""
+        variance, squares = np.zeros_like(self.subject), np.zeros_like(self.subject)
+        for k, seed, residual in zip(self.arms, self.seed, self.residual):
+            own = np.maximum(seed - residual, 0.0) / k
+            variance, squares = variance + own, squares + own**2 / max(k - 1, 1)
+        most = max(sum(self.arms) - len(self.arms), 1)
+        freedom = np.divide(variance**2, squares, out=np.full_like(variance, most), where=squares > 0)
+        return np.clip(np.rint(freedom).astype(int), 1, most)
+
 
 def _variances(cells: Cells) -> _Variances:
     n = len(cells.sums)
@@ -217,14 +231,6 @@ def _variances(cells: Cells) -> _Variances:
         seed.append(of_seeds[side].var(axis=0, ddof=1) if k > 1 else np.zeros(of_seeds.shape[1]))
         residual.append((rest**2).sum(axis=(0, 1)) / (n * (n - 1) * max(k - 1, 1)))
     return _Variances((of_subjects**2).sum(axis=0) / (n * (n - 1)), seed, residual, cells.arms)
-
-
-def _seed_draws(k: int, resamples: int, generator: np.random.Generator) -> np.ndarray:
-    """(resamples, k): centred weights of k resampled seeds, studentised."""
-    if k == 1:
-        return np.zeros((resamples, 1))
-    drawn = generator.multinomial(k, np.full(k, 1.0 / k), size=resamples)
-    return (drawn - 1.0) / k * np.sqrt((k - 1) / generator.chisquare(k - 1, (resamples, 1)))
 
 
 def _subject_bootstrap(

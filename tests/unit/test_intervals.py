@@ -116,6 +116,17 @@ def test_variance_components_enter_once(method):
     assert np.mean(found.high - found.low) / 2 == pytest.approx(expected, rel=0.06)
 
 
+@pytest.mark.parametrize("method", ["crossed_bootstrap", "random_effects"])
+def test_a_large_residual_is_counted_once_and_not_as_a_seed_effect(method):
+    """Plain resampling of both would count it three times: intervals 1.4 times as wide."""
+    n, k = 50, 40
+    draw = rng(21)
+    values = draw.normal(size=(n, 1, 60)) + 6.0 * draw.normal(size=(n, k, 60))
+    found = find(method)(cells_of(values), Options(method, resamples=2000), rng())
+    half = 1.96 * np.sqrt(1.0 / n + 36.0 / (n * k))
+    assert np.mean(found.high - found.low) / 2 == pytest.approx(half, rel=0.1)
+
+
 def test_independent_arms_add_their_variances_and_share_their_subjects():
     n = 300
     draw = rng(11)
@@ -209,6 +220,17 @@ def test_coverage_of_the_default_interval(seeds, seed_sd):
     low, high = (0.92, 0.98) if seeds == 3 else (0.935, 0.965)
     tolerance = 3.5 * np.sqrt(0.95 * 0.05 / replicates)
     assert low - tolerance <= hits / replicates <= high + tolerance
+
+
+def test_coverage_of_the_difference_of_two_models():
+    """Five seeds each, large effects: Welch's degrees of freedom avoid the excess of Behrens-Fisher."""
+    draw, hits, replicates = rng(77), 0, 1000
+    for _ in range(replicates // 50):
+        values = two_way(91, 10, 50, 0.5, draw)
+        found = intervals.crossed_bootstrap(cells_of(values, arms=(5, 5)), Options(resamples=600), draw)
+        hits += int(((found.low <= 0) & (found.high >= 0)).sum())
+    tolerance = 3.5 * np.sqrt(0.95 * 0.05 / replicates)
+    assert 0.935 - tolerance <= hits / replicates <= 0.965 + tolerance
 
 
 def test_plain_resampling_of_three_seeds_would_not_cover():
