@@ -30,9 +30,7 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Affine:
-    """What was drawn for each of B images: degrees (clockwise on the screen), pixels (x, y), magnification,
-    flip.
-    """
+    """What was drawn for each of B images; angles in degrees, clockwise on the screen."""
 
     angle: np.ndarray  # (B,)
     move: np.ndarray  # (B, 2), whole pixels
@@ -57,8 +55,7 @@ def draw(shapes: np.ndarray, limits: Augmentation, generator: np.random.Generato
 def transform(
     images: Sequence[np.ndarray], side: int, affine: Affine, fill: int, device: str | torch.device = "cpu"
 ) -> Tensor:
-    """Images turned, scaled and moved about their centres, cropped to the central square, flipped: (B,
-    side, side).
+    """Images turned, scaled and moved about their centres, cropped to a square, flipped: (B, side, side).
 
     uint8 (H, W) in, of any shapes of at least `side`; uint8 out, on `device`, by nearest neighbour. The
     whole batch is one look-up: every output pixel computes its source, so only what the crop keeps is
@@ -105,8 +102,7 @@ def training_input(
     generator: np.random.Generator,
     device: str | torch.device = "cpu",
 ) -> Tensor:
-    """The network's input (B, 3, side, side) for stored images (uint8, shortest side at least `side`),
-    augmented.
+    """The network's input (B, 3, side, side) for stored images (uint8, no side below `side`), augmented.
 
     `generator` alone decides what is drawn, within `limits`.
     """

@@ -1,6 +1,4 @@
-"""The state of an unfinished training, written whole or not at all, and used by the job that wrote it
-alone.
-"""
+"""The state of an unfinished training: written whole or not at all, for the job that wrote it alone."""
 
 from __future__ import annotations
 
@@ -47,9 +45,7 @@ class State:
 
 
 def write_checkpoint(path: str | Path, identity: str, content: dict) -> None:
-    """Write `content` (tensors, numbers, text, plain containers) for the job `identity`; a kill leaves the
-    former one.
-    """
+    """Write `content` (tensors, numbers, text, containers) of job `identity`; a kill leaves the former."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
@@ -61,8 +57,7 @@ def write_checkpoint(path: str | Path, identity: str, content: dict) -> None:
 
 
 def read_checkpoint(path: str | Path, identity: str, say: Callable[[str], object]) -> dict | None:
-    """The content that the job `identity` wrote to `path`; None where there is none, or another's, or a
-    broken one.
+    """What the job `identity` wrote to `path`; None where nothing is, or another's, or a broken file.
 
     `say` is told why a file that is there is not used. Nothing but tensors and plain containers is
     unpickled.

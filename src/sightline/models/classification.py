@@ -1,6 +1,4 @@
-"""How well models classify: AUC per label and their mean, with intervals over seeds and subjects. Knows no
-torch.
-"""
+"""How well models classify: AUC per label, with intervals over seeds and subjects. Knows no torch."""
 
 from __future__ import annotations
 
@@ -10,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from sightline.errors import TableError
-from sightline.randomness import generator
 
 GROUP = ["dataset", "model", "condition"]
 
@@ -20,36 +17,49 @@ def auc(value: np.ndarray, logit: np.ndarray) -> float:
 
     `value` (N,) holds 1, 0 or NaN (unknown, left out), `logit` (N,) any numbers without NaN.
     """
-    known = ~np.isnan(value)
-    return float(_weighted_auc(value[known] > 0, logit[known], np.ones((1, int(known.sum()))))[0])
+    share, positive = _shares(value, logit)
+    return float(share[positive].mean()) if positive.any() else np.nan
 
 
-def _weighted_auc(positive: np.ndarray, logit: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """AUC (R,) under each of R weightings (R, N) of the images; NaN where a class has no weight."""
-    order = np.argsort(logit, kind="stable")
-    ends = (
-        np.append(np.flatnonzero(np.diff(logit[order])), len(logit) - 1) if len(logit) else np.empty(0, int)
-    )
-    weights, positive = weights[:, order], positive[order]
+def _shares(value: np.ndarray, logit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What share of the other value's images each image is ordered rightly against (equal logits: half), and
+    which are positive. Both (N,); shares are NaN, and none is positive, where there is one value alone.
+    """
+    positive, negative = value == 1, value == 0
+    if not positive.any() or not negative.any():
+        return np.full(len(value), np.nan), np.zeros(len(value), dtype=bool)
+    share = np.zeros(len(value))
+    for own, other, sign in ((positive, negative, 1), (negative, positive, -1)):
+        others, asked = np.sort(sign * logit[other]), sign * logit[own]
+        below = np.searchsorted(others, asked, side="left")
+        up_to = np.searchsorted(others, asked, side="right")
+        share[own] = (below + up_to) / (2 * len(others))
+    return share, positive
 
-    def per_value(mass: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # (R, distinct logits): up to it, at it
-        up_to = np.cumsum(mass, axis=1)[:, ends]
-        return up_to, np.diff(up_to, axis=1, prepend=0.0)
 
-    _, gained = per_value(weights * positive)
-    below, equal = per_value(weights * ~positive)
-    pairs = gained.sum(axis=1) * equal.sum(axis=1)
-    won = (gained * (below - 0.5 * equal)).sum(axis=1)
-    return np.divide(won, pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
+def influence(value: np.ndarray, logit: np.ndarray) -> np.ndarray:
+    """How far each image (N,) moves the AUC; the sum of squares is its variance (DeLong et al. 1988)."""
+    share, positive = _shares(value, logit)
+    result = np.zeros(len(value))
+    for own in (positive, value == 0):
+        if positive.any():
+            result[own] = (share[own] - share[positive].mean()) / own.sum()
+    return result
 
 
 def auc_rows(predictions: pd.DataFrame) -> pd.DataFrame:
     """One row per (dataset, model, condition, seed, label): auc (NaN if undefined), positives, images.
 
     `predictions` is the table of that name, of any number of models and seeds; rows without value are left
-    out. Raises `TableError` where the seeds of a model do not hold the same images.
+    out. Raises `TableError` where the seeds of a model do not hold the same images, or one image twice.
     """
     rows = []
+    twice = predictions[predictions.duplicated([*GROUP, "seed", "image", "label"])]
+    if len(twice):
+        row = twice.iloc[0]
+        raise TableError(
+            f"predictions: image {row['image']}, label '{row['label']}' stands twice for one seed"
+        )
     for key, group in predictions.groupby([*GROUP, "label"], sort=True):
         counts = {}
         for seed, part in group.groupby("seed", sort=True):
@@ -70,23 +80,20 @@ class Interval:
     """How intervals are made.
 
     `seeds_t`: Student's t over seeds. `seeds_normal`: 1.96 SD / sqrt(seeds), as the chest x-ray gaze
-    study's authors. `subjects_and_seeds`: the variance of the seeds' mean AUC when subjects are resampled
-    (of `subjects`, image to subject, `resamples` times) plus that over seeds, with Satterthwaite's degrees
-    of freedom: for other subjects and another training.
+    study's authors. `subjects_and_seeds`: the variance over seeds plus that over subjects (`subjects`, image
+    to subject; DeLong's, images summed within subjects as Obuchowski 1997), with Satterthwaite's degrees of
+    freedom: for other subjects and another training.
     """
 
     kind: str = "seeds_t"
     level: float = 0.95
     subjects: pd.Series | None = None  # indexed by image
-    resamples: int = 1000
-    seed: int = 0
 
 
 def auc_table(predictions: pd.DataFrame, interval: Interval | None = None) -> pd.DataFrame:
-    """The table 'classification': per (dataset, model, condition) each label's AUC, its mean over seeds,
-    and 'mean'.
+    """The table 'classification': per (dataset, model, condition) and label the AUC's mean over seeds.
 
-    'mean' averages the labels whose AUC is defined, and its `interval` says how many; a label with one
+    Label 'mean' averages the labels whose AUC is defined, and its `interval` says how many; a label with one
     value alone is `undefined`. Raises `TableError` for seeds with different images, or an image without
     subject.
     """
@@ -98,9 +105,7 @@ def auc_table(predictions: pd.DataFrame, interval: Interval | None = None) -> pd
 def summarise(
     rows: pd.DataFrame, interval: Interval, spread: dict[tuple, tuple[float, int]] | None = None
 ) -> pd.DataFrame:
-    """The table 'classification' from the rows of `auc_rows`; `spread` gives (variance, subjects) per group
-    and label.
-    """
+    """The table 'classification' from `auc_rows`; `spread`: (variance, subjects) per group and label."""
     spread = spread or {}
     result = []
     for key, group in rows.groupby(GROUP, sort=True):
@@ -154,15 +159,12 @@ def _satterthwaite(
     parts = [(variance, seeds - 1), (subject_variance, subjects - 1)]
     inverse = sum(part**2 / freedom for part, freedom in parts if freedom > 0)
     freedom = total**2 / inverse if inverse > 0 else np.inf
-    who = f"{subjects} subjects ({interval.resamples} resamples) and {seeds} seed{'s' if seeds > 1 else ''}"
-    how = f"{interval.level:.0%}, {who}, Satterthwaite"
+    how = f"{interval.level:.0%}, {subjects} subjects and {seeds} seed(s), Satterthwaite"
     return float(t.ppf(0.5 + interval.level / 2, freedom) * np.sqrt(total)), how
 
 
 def _subject_variance(predictions: pd.DataFrame, interval: Interval) -> dict[tuple, tuple[float, int]]:
-    """Variance of the seeds' mean AUC over resampled subjects, and their number, per group and label, and
-    'mean'.
-    """
+    """Variance over subjects of the seeds' mean AUC, and their number, per group and label (and 'mean')."""
     if interval.subjects is None:
         raise ValueError("an interval over subjects needs `subjects`: a series from image to subject")
     subject_of = predictions["image"].map(interval.subjects)
@@ -172,29 +174,19 @@ def _subject_variance(predictions: pd.DataFrame, interval: Interval) -> dict[tup
         )
     result = {}
     for key, group in predictions.assign(subject=subject_of).groupby(GROUP, sort=True):
-        names = np.unique(group["subject"])
-        drawn = generator(interval.seed, "auc_interval", *key)
-        times = drawn.multinomial(
-            len(names), np.full(len(names), 1 / len(names)), interval.resamples
-        )  # (R, subjects)
-        averages = []
-        for label, rows in group.groupby("label", sort=True):
-            aucs = []
+        names, whose = np.unique(group["subject"], return_inverse=True)
+        seeds, total, averaged = group["seed"].nunique(), np.zeros(len(names)), 0
+        for label, rows in group.assign(subject=whose).groupby("label", sort=True):
+            moved = np.zeros(len(names))  # by each subject
             for _, part in rows.groupby("seed", sort=True):
-                part = part[part["value"].notna()]
-                weights = times[:, np.searchsorted(names, part["subject"])].astype(float)
-                aucs.append(
-                    _weighted_auc(part["value"].to_numpy() > 0, part["logit"].to_numpy(float), weights)
-                )
-            average = np.mean(aucs, axis=0)  # (R,), NaN where a resample holds one value alone
-            result[(*key, label)] = (_variance(average), len(names))
-            if not np.isnan(average).all():  # a resample without one of the values stands at the others' mean
-                averages.append(np.where(np.isnan(average), np.nanmean(average), average))
-        mean = np.mean(averages, axis=0) if averages else np.full(interval.resamples, np.nan)
-        result[(*key, "mean")] = (_variance(mean), len(names))
+                moves = influence(part["value"].to_numpy(float), part["logit"].to_numpy(float))
+                moved += np.bincount(part["subject"], moves, len(names)) / seeds
+            result[(*key, label)] = (_variance(moved), len(names))
+            total, averaged = total + moved, averaged + bool(moved.any())
+        result[(*key, "mean")] = (_variance(total / max(averaged, 1)), len(names))
     return result
 
 
-def _variance(values: np.ndarray) -> float:
-    known = values[~np.isnan(values)]
-    return float(known.var(ddof=1)) if len(known) > 1 else 0.0
+def _variance(moved: np.ndarray) -> float:
+    """The variance of a mean from how far each of its subjects moves it."""
+    return float((moved**2).sum()) * len(moved) / max(len(moved) - 1, 1)

@@ -41,9 +41,7 @@ class Examples:
         return [self.store.get(self.images[index], self.side, self.geometry) for index in indices]
 
     def batches(self, size: int) -> list[np.ndarray]:
-        """Indices in batches of at most `size` images of one shape: shapes ascending, ids ascending within
-        a shape.
-        """
+        """Indices in batches of at most `size` images of one shape; shapes ascend, ids within a shape."""
         by_shape: dict[tuple[int, ...], list[int]] = {}
         for index in range(len(self)):
             by_shape.setdefault(self.pixels([index])[0].shape, []).append(index)
@@ -57,8 +55,7 @@ class Examples:
 def collect(
     store: Store, side: int, geometry: str, images: Iterable[str], labels: pd.DataFrame, order: Sequence[str]
 ) -> Examples:
-    """`images` that the store holds, with the rows of `labels` (columns image, label, value) for the labels
-    of `order`.
+    """`images` that the store holds, with `labels` (columns image, label, value) in the given `order`.
 
     A label without row or value is unknown (NaN), so that a dataset can be explained by a model that was
     trained on another. Raises `DatasetError` for a value other than 0, 1 or null, or a label given twice

@@ -10,9 +10,7 @@ MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, pe
 
 
 def explain_input(images: np.ndarray, device: str | torch.device = "cpu") -> Tensor:
-    """The network's input (B, 3, H, W) for stored images (B, H, W), uint8, as they are: nothing cropped or
-    drawn.
-    """
+    """The network's input (B, 3, H, W) for stored images (B, H, W), uint8, as they are."""
     return normalise(torch.as_tensor(np.array(images, dtype=np.uint8), device=device))
 
 

@@ -19,9 +19,7 @@ def masked_loss(output: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tenso
 
 
 def class_weights(targets: np.ndarray, kind: str) -> Tensor:
-    """The weight of each label's positives (L,): 1, or negatives over positives (1 where either is
-    missing).
-    """
+    """The weight of each label's positives (L,): 1, or negatives over positives where there are both."""
     positives, negatives = (targets == 1).sum(axis=0), (targets == 0).sum(axis=0)
     usable = (positives > 0) & (negatives > 0) & (kind == "balanced")
     return torch.from_numpy(np.where(usable, negatives / np.maximum(positives, 1), 1.0).astype(np.float32))

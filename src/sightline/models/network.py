@@ -22,8 +22,7 @@ def architecture(name: str) -> ModuleType:
 
 
 def build(name: str, outputs: int, seed: int, **options: object) -> nn.Module:
-    """The architecture `name` with `outputs` logits and weights drawn for `seed`, in training mode, on the
-    CPU.
+    """The architecture `name` with `outputs` logits and weights drawn for `seed`, in training mode.
 
     Torch's own generator is left as it was.
     """

@@ -199,9 +199,7 @@ class Recipe:
 
     @staticmethod
     def of(options: dict) -> Recipe:
-        """The recipe of `options`, defaults filled in at every depth. Raises `ConfigError` for an unknown
-        key or name.
-        """
+        """The recipe of `options`, completed. Raises `ConfigError` for an unknown key or name."""
         chosen = _complete(options, OPTIONS, "recipe")
         limits = chosen["augmentation"]
         chosen["augmentation"] = Augmentation(**limits | {"scale": tuple(limits["scale"])})
@@ -243,8 +241,7 @@ def fit(
     device: str = "cpu",
     progress: Callable[[str], object] = print,
 ) -> Fit:
-    """Train `network` in place on `train` (geometry train), select its best epoch on `validation` (geometry
-    explain).
+    """Train `network` in place on `train` (geometry train); `validation` (explain) selects its best epoch.
 
     After every epoch the state goes to `checkpoint`; called again with the same arguments (`network` as it
     was at first) and `identity`, it goes on from there to the same bits, by the same number of threads. A

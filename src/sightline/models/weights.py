@@ -18,9 +18,7 @@ WRAPPERS = ("state_dict", "model_state_dict", "model", "network", "net", "weight
 
 
 def save(state: dict[str, Tensor], path: str | Path) -> None:
-    """Write a state dict to `path` as safetensors, under a temporary name first; equal states are equal
-    bytes.
-    """
+    """Write a state dict as safetensors, to a temporary name first; equal states are equal bytes."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
@@ -40,8 +38,7 @@ def load(network: nn.Module, path: str | Path) -> nn.Module:
 
 
 def read(path: str | Path) -> dict[str, Tensor]:
-    """The tensors at `path` by name, on the CPU; nothing but tensors and plain containers is ever
-    unpickled.
+    """The tensors at `path` by name; nothing but tensors and plain containers is ever unpickled.
 
     A checkpoint may be the state dict or hold it under one of `WRAPPERS`; `module.` before every name
     (data-parallel training) is taken off. Raises `DatasetError` for a file that would run code or that
@@ -71,9 +68,7 @@ def read(path: str | Path) -> dict[str, Tensor]:
 
 
 def check(network: nn.Module, state: dict[str, Tensor], path: str | Path) -> None:
-    """Raise `DatasetError`, naming `path`, where `state` lacks, exceeds or differs in shape from
-    `network`'s weights.
-    """
+    """Raise `DatasetError`, naming `path`, where names or shapes in `state` are not `network`'s."""
     expected = network.state_dict()
     # counters of batches came with torch 0.4.1; older checkpoints lack them, and inference reads none
     missing = [name for name in expected if name not in state and not name.endswith("num_batches_tracked")]

@@ -30,9 +30,7 @@ ATTENTION: dict[str, str] = {"am1": "compatibility_score1", "am2": "compatibilit
 
 
 class Block(nn.Module):
-    """Two or three times convolution 3x3, batch normalisation, ReLU: (B, inputs, H, W) -> (B, outputs, H,
-    W).
-    """
+    """Two or three times convolution 3x3, batch normalisation, ReLU; keeps the grid."""
 
     def __init__(self, inputs: int, outputs: int, depth: int):
         super().__init__()
@@ -65,9 +63,7 @@ class Gate(nn.Module):
 
 
 class AGSononet(nn.Module):
-    """Five blocks; the third and fourth are gated by the fifth; all three are pooled and classified
-    together.
-    """
+    """Five blocks; the fifth gates the third and fourth; all three are pooled and classified together."""
 
     def __init__(self, outputs: int, width: int, gated_pooling: str):
         super().__init__()
@@ -116,9 +112,7 @@ def initialise(network: AGSononet) -> None:
 
 
 def build(outputs: int, width: int = 16, gated_pooling: str = "sum") -> nn.Module:
-    """The network with `outputs` logits, its weights drawn from torch's generator (see
-    `sightline.models.network`).
-    """
+    """The network with `outputs` logits; torch's generator draws its weights (see `models.network`)."""
     network = AGSononet(outputs, width, gated_pooling)
     with torch.no_grad():
         initialise(network)

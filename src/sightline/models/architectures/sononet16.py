@@ -23,9 +23,7 @@ ATTENTION: dict[str, str] = {}
 
 
 class Block(nn.Module):
-    """Two or three times convolution 3x3, batch normalisation, ReLU: (B, inputs, H, W) -> (B, outputs, H,
-    W).
-    """
+    """Two or three times convolution 3x3, batch normalisation, ReLU; keeps the grid."""
 
     def __init__(self, inputs: int, outputs: int, depth: int):
         super().__init__()
@@ -83,9 +81,7 @@ class Sononet16(nn.Module):
 
 
 def initialise(network: nn.Module) -> None:
-    """Draw weights as the authors do: Kaiming's normal over inputs for convolutions, N(1, 0.02) for
-    normalisation.
-    """
+    """Draw weights as the authors do: Kaiming's normal (fan in), N(1, 0.02) for normalisation."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, a=0, mode="fan_in")
@@ -95,9 +91,7 @@ def initialise(network: nn.Module) -> None:
 
 
 def build(outputs: int, width: int = 16) -> nn.Module:
-    """The network with `outputs` logits, its weights drawn from torch's generator (see
-    `sightline.models.network`).
-    """
+    """The network with `outputs` logits; torch's generator draws its weights (see `models.network`)."""
     network = Sononet16(outputs, width)
     with torch.no_grad():
         initialise(network)
