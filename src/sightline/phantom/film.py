@@ -21,6 +21,7 @@ class Canvas:
 
     def __init__(self, height: int, width: int, place: Place):
         """The grid for a film of `height` x `width` pixels whose chest lies at `place`."""
+        self.size = height, width
         self.zoom = min(1.0, WORK / max(height, width))
         self.shape = max(1, round(height * self.zoom)), max(1, round(width * self.zoom))
         self.place = place
@@ -140,40 +141,54 @@ def densities(canvas: Canvas, anatomy: Anatomy) -> np.ndarray:
     return film.astype(np.float32)
 
 
-def _finish(film: np.ndarray, rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """To the size on disk, with uneven exposure and grain; 8 bits, histogram equalised."""
-    film = film + cv2.resize(
-        0.012 * rng.standard_normal((5, 4), dtype=np.float32), film.shape[::-1], interpolation=cv2.INTER_CUBIC
-    )
-    if film.shape != (height, width):
-        film = cv2.resize(film, (width, height), interpolation=cv2.INTER_CUBIC)
-    film += 0.009 * rng.standard_normal((height, width), dtype=np.float32)
-    return cv2.equalizeHist(np.clip(film * 225 + 6, 0, 255).astype(np.uint8))
+def _levels(film: np.ndarray) -> np.ndarray:
+    return np.clip(film * 225 + 6, 0, 255).astype(np.uint8)
+
+
+def tone_curve(film: np.ndarray) -> np.ndarray:
+    """The 256 grey levels that equalise the histogram of `film` (densities), spread as exposure and grain
+    will.
+    """
+    counts = np.bincount(_levels(film).ravel(), minlength=256).astype(np.float32)
+    spread = cv2.GaussianBlur(counts[None], (0, 0), 3.3, borderType=cv2.BORDER_REPLICATE)[0]
+    below = np.cumsum(spread) - 0.5 * spread
+    return np.round(255 * (below - below[0]) / (below[-1] - below[0])).astype(np.uint8)
+
+
+def _finish(canvas: Canvas, film: np.ndarray, tones: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """To the size on disk, with uneven exposure and grain, in the grey levels `tones`."""
+    exposure = 0.012 * rng.standard_normal((5, 4), dtype=np.float32)
+    film = film + cv2.resize(exposure, film.shape[::-1], interpolation=cv2.INTER_CUBIC)
+    if film.shape != canvas.size:
+        film = cv2.resize(film, canvas.size[::-1], interpolation=cv2.INTER_CUBIC)
+    film += 0.009 * rng.standard_normal(canvas.size, dtype=np.float32)
+    return tones[_levels(film)]
 
 
 def frontal(
-    size: tuple[int, int],
+    canvas: Canvas,
     anatomy: Anatomy,
-    place: Place,
+    usual: Anatomy,
     planted: list[Finding],
     rng: np.random.Generator,
     contrast: float,
 ) -> np.ndarray:
-    """A frontal film of `size` (height, width): uint8. Equal generators give equal films up to the planted
-    changes."""
-    height, width = size
+    """A frontal film of the canvas's size: uint8. Equal generators give films that are equal but where they
+    must differ.
+
+    Its histogram is equalised as upstream's films are, but by the levels of the `usual` chest, the one
+    without findings: equalising the film itself would spread every finding's trace over all its pixels.
+    """
     grain, textures = rng.spawn(2)  # apart, so that planting something does not change the grain
-    canvas = Canvas(height, width, place)
     film = densities(canvas, anatomy)
+    tones = tone_curve(film if usual is anatomy else densities(canvas, usual))
     for finding in planted:
-        findings.plant(film, finding, textures, contrast, canvas.zoom, place.x)
-    return _finish(film, grain, height, width)
+        findings.plant(film, finding, textures, contrast, canvas.zoom, canvas.place.x)
+    return _finish(canvas, film, tones, grain)
 
 
-def lateral(size: tuple[int, int], place: Place, rng: np.random.Generator) -> np.ndarray:
+def lateral(canvas: Canvas, rng: np.random.Generator) -> np.ndarray:
     """A lateral film, as plain as a distractor may be: trunk, spine behind, heart and diaphragm below."""
-    height, width = size
-    canvas = Canvas(height, width, place)
     a, b = canvas.a, canvas.b
     trunk = 1 / (1 + np.exp(14 * (np.abs(a + 0.05 * b) - 0.95 - 0.1 * b)))
     lung = np.exp(-(np.abs(a / 0.78) ** 3) - np.abs((b + 0.15) / 0.75) ** 4)
@@ -182,7 +197,8 @@ def lateral(size: tuple[int, int], place: Place, rng: np.random.Generator) -> np
     )
     heart = np.exp(-((((a + 0.25) / 0.36) ** 2 + ((b - 0.28) / 0.34) ** 2) ** 2))
     film = 0.03 + trunk * (0.62 - 0.30 * lung + 0.20 * spine) + 0.16 * heart * trunk
-    return _finish(film.astype(np.float32), rng, height, width)
+    film = film.astype(np.float32)
+    return _finish(canvas, film, tone_curve(film), rng)
 
 
 def mark(film: np.ndarray, box: tuple[int, int, int, int]) -> None:

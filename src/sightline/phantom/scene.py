@@ -52,6 +52,7 @@ class Scene:
 
     film: Film
     anatomy: Anatomy
+    usual: Anatomy  # the subject's without what changes it (an enlarged heart)
     place: Place
     found: tuple[Finding, ...]
     marker: tuple[int, int, int, int] | None
@@ -75,7 +76,7 @@ def arrange(film: Film, seed: int, settings: dict, shortcut: Shortcut | None) ->
     if shortcut:
         marked = shortcut.present(film, generator(seed, "phantom", "marker", film.dicom).random())
     marker = shortcut.box(film.height, film.width) if shortcut and marked else None
-    scene = Scene(film, anatomy, place, (), marker)
+    scene = Scene(film, anatomy, anatomy, place, (), marker)
     if scene.lateral:
         return scene
     if any(labels[0] == "Cardiomegaly" for labels in film.planted):
@@ -98,10 +99,11 @@ def arrange(film: Film, seed: int, settings: dict, shortcut: Shortcut | None) ->
 def jpeg(scene: Scene, seed: int, contrast: float) -> bytes:
     """The film as upstream stores it: 8-bit grey JPEG of quality 95."""
     rng = generator(seed, "phantom", "pixels", scene.film.dicom)
+    canvas = drawing.Canvas(*scene.size, scene.place)
     if scene.lateral:
-        pixels = drawing.lateral(scene.size, scene.place, rng)
+        pixels = drawing.lateral(canvas, rng)
     else:
-        pixels = drawing.frontal(scene.size, scene.anatomy, scene.place, list(scene.found), rng, contrast)
+        pixels = drawing.frontal(canvas, scene.anatomy, scene.usual, list(scene.found), rng, contrast)
     if scene.marker:
         drawing.mark(pixels, scene.marker)
     return cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
