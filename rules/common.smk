@@ -54,20 +54,22 @@ def upstream_tables(wildcards):
 
 def per_trained(pattern):
     """`pattern` for every model and seed that is trained."""
-    return [
-        path for model, seed in study.trained for path in expand(pattern, model=model, seed=seed)
-    ]
+    return [str(pattern).format(model=model, seed=seed) for model, seed in study.trained]
 
 
 def per_cell(pattern, cells=None):
     """`pattern` for every cell of the grid, or for `cells`."""
-    chosen = study.cells if cells is None else cells
-    return [path for cell in chosen for path in expand(pattern, **vars(cell))]
+    return [str(pattern).format(**vars(cell)) for cell in (study.cells if cells is None else cells)]
 
 
 def per_dataset(pattern, names=None):
     """`pattern` for every dataset, or for `names`."""
-    return expand(pattern, dataset=study.datasets if names is None else names)
+    return expand(str(pattern), dataset=study.datasets if names is None else names)
+
+
+def flat(path):
+    """A large flat array as an input: its table, an input too, names its digest, so that a touch reruns nothing."""
+    return ancient(path if callable(path) else str(path))
 
 
 def modules_of(rule_name, wildcards):
@@ -83,11 +85,13 @@ def modules_of(rule_name, wildcards):
         if rule_name == "attribute":
             modules.append(f"sightline.attribution.methods.{method['kind']}")
         return modules
+    if rule_name in ("score", "score_baselines"):
+        return [f"sightline.metrics.{path.stem}" for path in (SOURCE / "sightline/metrics").glob("*.py")]
     return []
 
 
 def stamp_every_rule():
-    """Give every rule the fingerprint of the code that its jobs run, as the param `code`."""
+    """Give every rule the fingerprint of the code that its jobs run, and hold results against their seals."""
     for stage in workflow.rules:
         if stage.script:
             script = ROOT / "scripts" / Path(stage.script).name
@@ -95,32 +99,25 @@ def stamp_every_rule():
             def code(wildcards, script=script, name=stage.name):
                 return provenance.fingerprint(script, ROOT, tuple(modules_of(name, wildcards)))
 
+            def stale(wildcards, stage=stage):
+                return force_if_stale(stage, wildcards)
+
             stage.set_params(code=code)
+            stage.set_input(stale=stale)
 
 
-def force_what_other_code_made():
-    """Rerun results whose seal names other code or params than theirs would now, records or not."""
-    if not workflow.is_main_process:
-        return
-    stale = set()
-    for path, sealed in seals.found(Path("results") / study.name):
-        for stage in workflow.rules:
-            if stage.is_producer(str(path)):
-                wildcards = stage.get_wildcards(str(path))
-                stand_in = snakemake_wildcards(wildcards)
-                now = {
-                    name: value(stand_in) if callable(value) else value
-                    for name, value in stage.params._allitems()
-                    if name
-                }
-                if not seals.same_params(sealed["params"], now):
-                    stale.add(str(path))
-    settings = workflow.dag_settings
-    settings.forcerun = frozenset(settings.forcerun) | frozenset(stale)
+def force_if_stale(stage, wildcards):
+    """Rerun a job whose outputs' seals name other code or params, also where Snakemake has no record of it.
 
-
-def snakemake_wildcards(values):
-    """Wildcards as Snakemake hands them to functions."""
-    from snakemake.iocontainers import Wildcards
-
-    return Wildcards(fromdict=values)
+    Consulted as an input that is always empty: Snakemake asks for a job's inputs before it decides what to run.
+    """
+    if workflow.is_main_process:
+        params = {
+            name: value(wildcards) if callable(value) else value
+            for name, value in stage.params._allitems()
+        }
+        outputs = [str(output.apply_wildcards(wildcards)) for output in stage.output]
+        workflow.dag.forcefiles |= {
+            path for path in outputs if seals.made_by(path) and seals.why_stale(path, params)
+        }
+    return []

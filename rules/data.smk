@@ -66,7 +66,10 @@ rule prepare:
 rule check_inputs:
     input:
         images=per_dataset(rules.read_dataset.output.images),
-        skipped=per_dataset(rules.prepare.output.skipped),
+        skipped=[
+            *per_dataset(rules.read_dataset.output.skipped),
+            *per_dataset(rules.prepare.output.skipped),
+        ],
     output:
         "<study>/inputs_checked.json",
     params:

@@ -7,7 +7,7 @@ rule attribute:
         images=rules.read_dataset.output.images,
         labels=rules.read_dataset.output.labels,
         prepared=rules.prepare.output.table,
-        pixels=ancient(rules.prepare.output.pixels),
+        pixels=flat(rules.prepare.output.pixels),
     output:
         maps="<study>/maps/{dataset}/{model}/seed{seed}/{condition}/{method}/maps.parquet",
         values="<study>/maps/{dataset}/{model}/seed{seed}/{condition}/{method}/values.npy",

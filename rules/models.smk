@@ -13,8 +13,7 @@ rule train:
         prepared=lambda wildcards: per_dataset(
             rules.prepare.output.table, study.models[wildcards.model]["train_on"]
         ),
-        # the table names the pixels' digest; a touched store retrains nothing
-        pixels=ancient(
+        pixels=flat(
             lambda wildcards: per_dataset(
                 rules.prepare.output.pixels, study.models[wildcards.model]["train_on"]
             )

@@ -24,7 +24,7 @@ rule average_gaze:
         images=rules.read_dataset.output.images,
         boxes=rules.read_dataset.output.boxes,
         gaze=rules.render_gaze.output.table,
-        gaze_values=ancient(rules.render_gaze.output.values),
+        gaze_values=flat(rules.render_gaze.output.values),
     output:
         table="<study>/references/{dataset}/center_bias.parquet",
         values="<study>/references/{dataset}/center_bias.npy",

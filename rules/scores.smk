@@ -4,15 +4,15 @@
 rule score:
     input:
         maps=rules.attribute.output.maps,
-        values=ancient(rules.attribute.output.values),
+        values=flat(rules.attribute.output.values),
         predictions=rules.attribute.output.predictions,
         images=rules.read_dataset.output.images,
         gaze=rules.render_gaze.output.table,
-        gaze_values=ancient(rules.render_gaze.output.values),
+        gaze_values=flat(rules.render_gaze.output.values),
         center_bias=rules.average_gaze.output.table,
-        center_bias_values=ancient(rules.average_gaze.output.values),
+        center_bias_values=flat(rules.average_gaze.output.values),
         regions=rules.render_regions.output.table,
-        region_values=ancient(rules.render_regions.output.values),
+        region_values=flat(rules.render_regions.output.values),
     output:
         "<study>/scores/{dataset}/{model}/seed{seed}/{condition}/{method}.parquet",
     params:
@@ -37,11 +37,11 @@ rule score_baselines:
     input:
         images=rules.read_dataset.output.images,
         gaze=rules.render_gaze.output.table,
-        gaze_values=ancient(rules.render_gaze.output.values),
+        gaze_values=flat(rules.render_gaze.output.values),
         center_bias=rules.average_gaze.output.table,
-        center_bias_values=ancient(rules.average_gaze.output.values),
+        center_bias_values=flat(rules.average_gaze.output.values),
         regions=rules.render_regions.output.table,
-        region_values=ancient(rules.render_regions.output.values),
+        region_values=flat(rules.render_regions.output.values),
     output:
         "<study>/scores/{dataset}/baselines.parquet",
     params:

@@ -27,7 +27,9 @@ def explain(inputs, outputs, params, axes: dict, chosen_device: str) -> None:
     explanations = maps.run(method, model, jobs.progress(plan, len(plan), "batches"), load)
     said = store.write(explanations, axes, params.labels, outputs.maps, outputs.values)
     labels = tables.read("labels", inputs.labels, columns=["dataset", "image", "label", "value"])
-    tables.write("predictions", said.merge(labels, on=["dataset", "image", "label"], how="left"), outputs.predictions)
+    tables.write(
+        "predictions", said.merge(labels, on=["dataset", "image", "label"], how="left"), outputs.predictions
+    )
 
 
 def explained(inputs, params, axes: dict, chosen_device: str) -> maps.Explained:

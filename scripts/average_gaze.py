@@ -4,14 +4,18 @@ from sightline import arrays, center_bias, jobs, tables
 
 if __name__ == "__main__":
     with jobs.recorded(snakemake.input, snakemake.output, snakemake.params, snakemake.log):
+        images = tables.read("images", snakemake.input.images)
+        rows, maps = center_bias.place_all(
+            tables.read("gaze", snakemake.input.gaze),
+            arrays.open_flat(snakemake.input.gaze_values),
+            center_bias.image_boxes(
+                tables.read("boxes", snakemake.input.boxes), images, snakemake.params.box
+            ),
+            images,
+            snakemake.params.leave_out,
+            snakemake.params.scale,
+        )
         with arrays.Writer(snakemake.output.values, "float32") as store:
-            rows = center_bias.place_all(
-                tables.read("gaze", snakemake.input.gaze),
-                arrays.open_flat(snakemake.input.gaze_values),
-                tables.read("boxes", snakemake.input.boxes),
-                tables.read("images", snakemake.input.images),
-                snakemake.params.box,
-                snakemake.params.leave_out,
-                store,
-            )
+            for values in jobs.progress(maps, len(rows), "images"):
+                store.append(values)
         tables.write("center_bias", rows, snakemake.output.table, values=snakemake.output.values)

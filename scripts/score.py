@@ -1,6 +1,9 @@
 """Score the maps of one model, seed, dataset, condition and method against every reference."""
 
+from functools import lru_cache
+
 from sightline import jobs, references, scoring, tables
+from sightline.frames import scoring_frame
 from sightline.saliency import Saliency
 
 
@@ -10,13 +13,17 @@ def score(inputs, params, maps_of: scoring.MapsOf):
     images = tables.read("images", inputs.images)
     images = images[images["image"].isin(maps.images) & images["evaluated"]]
     shapes = {row.image: (row.height, row.width) for row in images.itertuples()}
-    files = references.Files(*(inputs[name] for name in references.Files.__dataclass_fields__))
+
+    @lru_cache(maxsize=1)
+    def readings_of(image: str) -> dict[str, scoring.Answer]:
+        return maps.get(image, params.readings, scoring_frame(shapes[image], params.scale))
+
     return scoring.score(
         maps_of,
         images,
         list(params.readings),
-        lambda image, reading: maps.get(image, params.readings[reading], shapes[image], params.scale),
-        references.opened(files, params.references, params.leave_out),
+        lambda image, reading: readings_of(image)[reading],
+        references.opened(references.Files.among(inputs), params.references, params.leave_out),
         params.metrics,
     )
 

@@ -6,7 +6,7 @@ from sightline import baselines, jobs, references, tables
 def score(inputs, params):
     """Table 'scores' of the baselines on every evaluated image."""
     images = tables.read("images", inputs.images)
-    files = references.Files(*(inputs[name] for name in references.Files.__dataclass_fields__))
+    files = references.Files.among(inputs)
     material = baselines.Material(
         images[(images["split"] == "test") & images["evaluated"]],
         params.study_seed,

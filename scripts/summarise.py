@@ -21,7 +21,7 @@ def summarise(inputs, outputs, chosen: dict, seed: int) -> None:
     compared = pd.concat(families, ignore_index=True) if families else tables.empty("comparisons")
     tables.write("comparisons", compared, outputs.comparisons)
     subjects = tables.read_all("images", inputs.images).drop_duplicates("image").set_index("image")["subject"]
-    how = classification.Interval("subjects_and_seeds", chosen["level"], subjects, chosen["resamples"], seed)
+    how = classification.Interval("subjects_and_seeds", chosen["level"], subjects)
     predictions = tables.read_all("predictions", inputs.predictions)
     aucs = classification.auc_table(predictions, how) if len(predictions) else tables.empty("classification")
     tables.write("classification", aucs, outputs.classification)

@@ -19,7 +19,9 @@ def train(inputs, outputs, params, axes: dict, chosen_device: str) -> None:
     seed = derived_seed(params.study_seed, "train", axes["model"], axes["seed"])
 
     def of_split(split: str, geometry: str):
-        return collect(store, recipe.side, geometry, images[images["split"] == split]["image"], labels, params.labels)
+        return collect(
+            store, recipe.side, geometry, images[images["split"] == split]["image"], labels, params.labels
+        )
 
     net = network.build(params.architecture, len(params.labels), seed, **params.arguments)
     where = device.named(chosen_device)
@@ -43,7 +45,9 @@ def train(inputs, outputs, params, axes: dict, chosen_device: str) -> None:
     tables.write("curves", curves.assign(**axes), outputs.curves)
     predictions = predict(net, of_split("test", "explain"), params.batch, where)
     dataset = images["dataset"].iloc[0]
-    tables.write("predictions", predictions.assign(dataset=dataset, condition="clean", **axes), outputs.predictions)
+    tables.write(
+        "predictions", predictions.assign(dataset=dataset, condition="clean", **axes), outputs.predictions
+    )
 
 
 if __name__ == "__main__":

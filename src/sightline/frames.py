@@ -100,6 +100,8 @@ def resample(values: np.ndarray, source: Frame, target: Frame, kind: str = "line
         scale = target.scale[axis] / source.scale[axis]
         shift = target.shift[axis] - source.shift[axis] * scale
         at = result.ndim - 1 - axis
-        weights = axis_weights(source.shape[dims - 1 - axis], target.shape[dims - 1 - axis], scale, shift, kind)
+        weights = axis_weights(
+            source.shape[dims - 1 - axis], target.shape[dims - 1 - axis], scale, shift, kind
+        )
         result = np.moveaxis(np.tensordot(weights, result, axes=(1, at)), 0, at)
     return result

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from sightline import arrays, scoring, tables
@@ -19,6 +19,11 @@ class Files:
     center_bias_values: Path
     regions: Path
     region_values: Path
+
+    @staticmethod
+    def among(inputs: Mapping[str, str]) -> Files:
+        """Those of a rule's named `inputs` that are the references' files."""
+        return Files(*(Path(inputs[field.name]) for field in fields(Files)))
 
 
 def opened(files: Files, chosen: Mapping[str, Mapping], leave_outs: Sequence[str]) -> list[scoring.Reference]:

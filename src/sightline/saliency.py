@@ -10,7 +10,7 @@ import pandas as pd
 from sightline import tables
 from sightline.attribution import readings
 from sightline.attribution.store import MapStore
-from sightline.frames import scoring_frame
+from sightline.frames import Frame
 from sightline.scoring import Absent, Answer
 
 
@@ -24,15 +24,22 @@ class Saliency:
         said = tables.read("predictions", predictions, columns=["image", "label", "logit", "value"])
         self._said = dict(iter(said.groupby("image")))
 
-    def get(self, image: str, reading: Mapping[str, str], shape: tuple[int, int], scale: float) -> Answer:
-        """The map of `image` (native `shape`) under `reading` in `scoring_frame(shape, scale)`, or why there is none."""
+    def get(self, image: str, chosen: Mapping[str, Mapping[str, str]], frame: Frame) -> dict[str, Answer]:
+        """The map of `image` in `frame` under each of the `chosen` readings (name -> {classes, clip}), or why not."""
         problem = self._maps.problem(image)
         if problem:
-            return Absent(*problem)
-        found = readings.read(
-            self._maps.get(image), self._outputs(image), readings.Reading(**reading), scoring_frame(shape, scale)
-        )
-        return Absent(found.status, found.reason) if found.values is None else found.values
+            return dict.fromkeys(chosen, Absent(*problem))
+        asked = [readings.Reading(**reading) for reading in chosen.values()]
+        found = readings.read_all(self._maps.get(image), self._outputs(image), asked, frame)
+        return {
+            name: Absent(one.status, one.reason) if one.values is None else one.values
+            for name, one in zip(chosen, found)
+        }
+
+    def logit(self, image: str, label: str) -> float:
+        """The model's output for `label` on `image`."""
+        outputs = self._outputs(image)
+        return float("nan") if outputs is None else float(outputs.logits[self._labels.index(label)])
 
     def _outputs(self, image: str) -> readings.Outputs | None:
         if image not in self._said:

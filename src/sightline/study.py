@@ -20,6 +20,7 @@ from sightline.errors import ConfigError
 ADAPTERS = "sightline.datasets"
 ARCHITECTURES = "sightline.models.architectures"
 METHODS = "sightline.attribution.methods"
+SIDE = 224  # at which films are kept that no model sees: for the figures
 CLASS_MIXES = ("thresholded", "weighted", "uniform", "predicted", "labelled", "none")
 
 
@@ -68,7 +69,9 @@ class Study:
     # ---- completed sections
     def _dataset(self, name: str, given: dict) -> dict:
         where = f"datasets.{name}"
-        adapter = self._completed(ADAPTERS, given["adapter"]["name"], without(given["adapter"], "name"), f"{where}.adapter")
+        adapter = self._completed(
+            ADAPTERS, given["adapter"]["name"], without(given["adapter"], "name"), f"{where}.adapter"
+        )
         annotations = {
             module: self._completed(ADAPTERS, module, chosen, f"{where}.annotations.{module}")
             for module, chosen in given["annotations"].items()
@@ -107,7 +110,9 @@ class Study:
 
     def _known(self, name: str, allowed: Any, where: str, what: str) -> None:
         if name not in allowed:
-            raise ConfigError(f"config: {where}: '{name}' is none of {what}: {', '.join(sorted(allowed)) or 'none defined'}")
+            raise ConfigError(
+                f"config: {where}: '{name}' is none of {what}: {', '.join(sorted(allowed)) or 'none defined'}"
+            )
 
     def _check_names(self) -> None:
         for run, given in self.runs.items():
@@ -124,11 +129,18 @@ class Study:
                 self._known(reading, self.readings, f"methods.{name}.readings", "readings")
         labels = {label for labels in self.config["label_sets"].values() for label in labels}
         for name, reading in self.readings.items():
-            self._known(reading["classes"], {*CLASS_MIXES, *labels}, f"readings.{name}.classes", "class mixes and labels")
+            self._known(
+                reading["classes"],
+                {*CLASS_MIXES, *labels},
+                f"readings.{name}.classes",
+                "class mixes and labels",
+            )
         for name, reference in self.references.items():
             missing = [key for key in ("of", "source") if key not in reference]
             if reference["kind"] == "region" and missing:
-                raise ConfigError(f"config: references.{name}: a region needs the key(s) {', '.join(missing)}")
+                raise ConfigError(
+                    f"config: references.{name}: a region needs the key(s) {', '.join(missing)}"
+                )
             for dataset in reference["datasets"] or ():
                 self._known(dataset, self.datasets, f"references.{name}.datasets", "datasets")
         main = self.config["statistics"]["primary_center_bias"]
@@ -154,9 +166,13 @@ class Study:
         found: dict[Cell, dict[str, str]] = {}
         for name, run in self.runs.items():
             choice = {key: run[key] for key in ("images", "placement")}
-            for axes in product(run["datasets"], run["models"], run["seeds"], run["conditions"], run["methods"]):
+            for axes in product(
+                run["datasets"], run["models"], run["seeds"], run["conditions"], run["methods"]
+            ):
                 if found.setdefault(Cell(*axes), choice) != choice:
-                    raise ConfigError(f"config: runs.{name}: {Cell(*axes)} is explained otherwise by another run: {choice}")
+                    raise ConfigError(
+                        f"config: runs.{name}: {Cell(*axes)} is explained otherwise by another run: {choice}"
+                    )
         return found
 
     def choice(self, cell: Cell, key: str) -> str:
@@ -171,7 +187,7 @@ class Study:
     @cached_property
     def scored_cells(self) -> list[Cell]:
         """The cells whose dataset holds a reference."""
-        return [cell for cell in self.cells if self.references_of(cell.dataset)]
+        return self.scored(self.cells)
 
     @cached_property
     def trained(self) -> list[tuple[str, int]]:
@@ -186,7 +202,7 @@ class Study:
         """The training sizes at which `dataset` is kept: of the models that train on it or explain it."""
         users = {name for name, _ in self.trained if self.models[name]["train_on"] == dataset}
         users |= {cell.model for cell in self.cells if cell.dataset == dataset}
-        return sorted({self.recipe_of(name)["side"] for name in users})
+        return sorted({self.recipe_of(name)["side"] for name in users}) or [SIDE]
 
     def recipe_of(self, model: str) -> dict:
         """The completed training recipe of `model`."""
@@ -207,12 +223,12 @@ class Study:
     def regions_of(self, dataset: str) -> dict[str, dict]:
         """The regions of `dataset` that maps are compared with or that baselines need, by name."""
         regions = {
-            name: {key: reference.get(key) for key in ("of", "source", "label")}
+            name: {key: reference.get(key) for key in ("of", "source", "label", "reader")}
             for name, reference in self.references_of(dataset).items()
             if reference["kind"] == "region"
         }
         if "hull" in self.baselines:
-            regions.setdefault("lungs", {"of": "lungs", "source": "mask", "label": None})
+            regions.setdefault("lungs", {"of": "lungs", "source": "mask", "label": None, "reader": None})
         return regions
 
     @property
@@ -223,6 +239,38 @@ class Study:
     def readings_of(self, method: str) -> dict[str, dict]:
         """What is done to the maps of `method` before scoring, by name."""
         return {name: self.readings[name] for name in self.methods[method]["readings"]}
+
+    # ---- what is shown
+    @property
+    def score_figures(self) -> list[str]:
+        """The names of the figures of scores."""
+        compared = ["center_bias"] if self.has_gaze and len(self.leave_outs) > 1 else []
+        strata = [f"strata.{stratum}" for stratum in self.config["statistics"]["strata"]]
+        spread = [
+            f"distributions.{dataset}.{reference}"
+            for dataset in self.scored_datasets
+            for reference in self.references_of(dataset)
+        ]
+        return ["intervals", *compared, *strata, *spread]
+
+    def shown(self, dataset: str) -> list[dict]:
+        """The maps that stand beside the images of `dataset`: each model's first seed, first reading of each method."""
+        rows = []
+        for cell in self.cells:
+            if cell.dataset == dataset and cell.seed == self.seeds_of(cell.model)[0]:
+                name, reading = next(iter(self.readings_of(cell.method).items()))
+                labels = self.labels_of(cell.model)
+                rows.append(vars(cell) | {"reading": name, "how": reading, "labels": labels})
+        return sorted(rows, key=lambda row: (row["condition"] != "clean", row["method"] != "gradcam"))
+
+    def shown_cells(self, dataset: str) -> list[Cell]:
+        """The cells of `shown`, in its order."""
+        axes = Cell.__dataclass_fields__
+        return [Cell(**{axis: row[axis] for axis in axes}) for row in self.shown(dataset)]
+
+    def scored(self, cells: list[Cell]) -> list[Cell]:
+        """Those of `cells` whose dataset holds a reference."""
+        return [cell for cell in cells if self.references_of(cell.dataset)]
 
 
 def without(mapping: dict, *keys: str) -> dict:

@@ -98,7 +98,14 @@ SCHEMAS: dict[str, Schema] = {
     "readings": _schema(
         "dataset image reader",
         # a reader's session with an image; group names the collection phase it belongs to
-        {"dataset": TEXT, "image": TEXT, "reader": TEXT, "reading": TEXT, "group": TEXT, "fixations": INTEGER},
+        {
+            "dataset": TEXT,
+            "image": TEXT,
+            "reader": TEXT,
+            "reading": TEXT,
+            "group": TEXT,
+            "fixations": INTEGER,
+        },
     ),
     "fixations": _schema(
         "dataset image reader index",
@@ -119,9 +126,7 @@ SCHEMAS: dict[str, Schema] = {
             "ymax_shown_from_image": REAL,
         },
     ),
-    "inventory": _schema(
-        "dataset path", {"dataset": TEXT, "path": TEXT, "bytes": INTEGER, "sha256": TEXT}
-    ),
+    "inventory": _schema("dataset path", {"dataset": TEXT, "path": TEXT, "bytes": INTEGER, "sha256": TEXT}),
     "skipped": _schema(
         "dataset stage item reason",
         {"dataset": TEXT, "stage": TEXT, "item": TEXT, "path": TEXT, "reason": TEXT},
@@ -129,7 +134,14 @@ SCHEMAS: dict[str, Schema] = {
     "cohort": _schema(
         "dataset flow step",
         # one flow chart per purpose (training, evaluation): what each filter left
-        {"dataset": TEXT, "flow": TEXT, "step": INTEGER, "filter": TEXT, "images": INTEGER, "subjects": INTEGER},
+        {
+            "dataset": TEXT,
+            "flow": TEXT,
+            "step": INTEGER,
+            "filter": TEXT,
+            "images": INTEGER,
+            "subjects": INTEGER,
+        },
     ),
     "prepared": _schema(
         "dataset side geometry image",
@@ -348,7 +360,9 @@ def conform(name: str, frame: pd.DataFrame, where: str | Path) -> pa.Table:
         try:
             array = pa.Array.from_pandas(frame[column], type=kind)
         except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
-            raise TableError(f"{where}: table '{name}', column '{column}': expected {kind}: {error}") from error
+            raise TableError(
+                f"{where}: table '{name}', column '{column}': expected {kind}: {error}"
+            ) from error
         if array.null_count and column not in schema.optional:
             row = pc.index(array.is_null(), True).as_py()
             raise TableError(

@@ -90,6 +90,10 @@ class _Watch(TorchDispatchMode):
         super().__init__()
         self.dims, self.places = dims, WeakTensorKeyDictionary()
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:  # else torch loads its compiler, seconds, to keep it away from this mode
+        return False
+
     def __torch_dispatch__(self, operation, types, arguments=(), keywords=None):
         keywords = keywords or {}
         result = operation(*arguments, **keywords)

@@ -1,0 +1,134 @@
+"""What a reader sees: figures, each with a caption that asks its question, and the page that holds them."""
+
+
+rule plot_cohort:
+    input:
+        cohort=per_dataset(rules.read_dataset.output.cohort),
+    output:
+        figures=["<study>/figures/cohort.svg"],
+        captions="<study>/figures/cohort.captions.json",
+    log:
+        "<study>/logs/plot_cohort.log",
+    conda:
+        "../envs/sightline.yaml"
+    script:
+        "../scripts/plot_cohort.py"
+
+
+rule plot_models:
+    input:
+        curves=per_trained(rules.train.output.curves),
+        classification=rules.summarise.output.classification,
+    output:
+        figures=["<study>/figures/curves.svg", "<study>/figures/classification.svg"],
+        captions="<study>/figures/models.captions.json",
+    params:
+        published=study.config["report"]["published"],
+    log:
+        "<study>/logs/plot_models.log",
+    conda:
+        "../envs/sightline.yaml"
+    script:
+        "../scripts/plot_models.py"
+
+
+rule plot_scores:
+    input:
+        summary=rules.summarise.output.summary,
+        scores=per_cell(rules.score.output, study.scored_cells),
+        baselines=per_dataset(rules.score_baselines.output, study.scored_datasets),
+        regions=per_dataset(rules.render_regions.output.table, study.scored_datasets),
+    output:
+        figures=[f"<study>/figures/{name}.svg" for name in study.score_figures],
+        captions="<study>/figures/scores.captions.json",
+    params:
+        names=study.score_figures,
+        center_bias=study.config["statistics"]["primary_center_bias"],
+        published=study.config["report"]["published"],
+    log:
+        "<study>/logs/plot_scores.log",
+    conda:
+        "../envs/sightline.yaml"
+    script:
+        "../scripts/plot_scores.py"
+
+
+rule plot_overlays:
+    input:
+        images=rules.read_dataset.output.images,
+        boxes=rules.read_dataset.output.boxes,
+        prepared=rules.prepare.output.table,
+        pixels=flat(rules.prepare.output.pixels),
+        gaze=rules.render_gaze.output.table,
+        gaze_values=flat(rules.render_gaze.output.values),
+        center_bias=rules.average_gaze.output.table,
+        center_bias_values=flat(rules.average_gaze.output.values),
+        regions=rules.render_regions.output.table,
+        region_values=flat(rules.render_regions.output.values),
+        maps=lambda wildcards: per_cell(rules.attribute.output.maps, study.shown_cells(wildcards.dataset)),
+        values=flat(
+            lambda wildcards: per_cell(rules.attribute.output.values, study.shown_cells(wildcards.dataset))
+        ),
+        predictions=lambda wildcards: per_cell(
+            rules.attribute.output.predictions, study.shown_cells(wildcards.dataset)
+        ),
+        scores=lambda wildcards: per_cell(
+            rules.score.output, study.scored(study.shown_cells(wildcards.dataset))
+        ),
+        baselines=lambda wildcards: per_dataset(
+            rules.score_baselines.output,
+            [name for name in study.scored_datasets if name == wildcards.dataset],
+        ),
+    output:
+        figures=["<study>/figures/overlays.{dataset}.svg"],
+        captions="<study>/figures/overlays.{dataset}.captions.json",
+    params:
+        shown=lambda wildcards: study.shown(wildcards.dataset),
+        side=lambda wildcards: study.sides_of(wildcards.dataset)[-1],
+        references=lambda wildcards: study.references_of(wildcards.dataset),
+        leave_out=[study.config["statistics"]["primary_center_bias"]],
+        hull="hull" in study.baselines,
+        scale=study.config["scores"]["scale"],
+        cases=study.config["report"]["cases"],
+        restricted=lambda wildcards: not study.datasets[wildcards.dataset]["redistributable"],
+    log:
+        "<study>/logs/plot_overlays/{dataset}.log",
+    conda:
+        "../envs/sightline.yaml"
+    script:
+        "../scripts/plot_overlays.py"
+
+
+rule report:
+    input:
+        captions=[
+            rules.plot_cohort.output.captions,
+            *([rules.plot_models.output.captions] if study.models else []),
+            rules.plot_scores.output.captions,
+            *per_dataset(rules.plot_overlays.output.captions),
+        ],
+        figures=[
+            *rules.plot_cohort.output.figures,
+            *(rules.plot_models.output.figures if study.models else []),
+            *rules.plot_scores.output.figures,
+            *per_dataset(rules.plot_overlays.output.figures),
+        ],
+        summary=rules.summarise.output.summary,
+        comparisons=rules.summarise.output.comparisons,
+        classification=rules.summarise.output.classification,
+        cohort=per_dataset(rules.read_dataset.output.cohort),
+        skipped=[
+            *per_dataset(rules.read_dataset.output.skipped),
+            *per_dataset(rules.prepare.output.skipped),
+        ],
+        regions=per_dataset(rules.render_regions.output.table, study.scored_datasets),
+    output:
+        "<study>/report.html",
+    params:
+        study=study.config,
+    log:
+        "<study>/logs/report.log",
+    conda:
+        "../envs/sightline.yaml"
+    script:
+        "../scripts/report.py"

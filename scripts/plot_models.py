@@ -1,0 +1,22 @@
+"""How training went, and what the models can tell."""
+
+from pathlib import Path
+
+from sightline import jobs, page, published, tables
+from sightline.figures import captions, classification, curves, style
+
+if __name__ == "__main__":
+    with jobs.recorded(snakemake.input, snakemake.output, snakemake.params, snakemake.log):
+        files = [Path(file) for file in snakemake.output.figures]
+        learned = tables.read_all("curves", snakemake.input.curves)
+        style.save(curves.draw(learned), files[0])
+        aucs = tables.read("classification", snakemake.input.classification)
+        study = snakemake.params.published
+        known = published.classification(study) if study else None
+        source = known["source"].iloc[0] if study else ""
+        style.save(classification.draw(aucs, known), files[1])
+        pictures = {
+            "curves": [page.Picture(files[0], curves.caption(learned))],
+            "classification": [page.Picture(files[1], classification.caption(aucs, source))],
+        }
+        captions.write(pictures, snakemake.output.captions)

@@ -1,0 +1,45 @@
+"""Images with their maps, from the best to the worst score."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from sightline import cases, jobs, page, references, tables
+from sightline.figures import captions, overlays, style
+from sightline.preparation import open_store
+from sightline.saliency import Saliency
+
+
+def shown_maps(inputs, shown: list[dict]) -> list[cases.Shown]:
+    """The maps that stand beside the images, in order."""
+    files = zip(shown, inputs.maps, inputs.values, inputs.predictions)
+    return [
+        cases.Shown(cases.title(row, shown), Saliency(maps, values, predictions, row["labels"]), row["how"])
+        for row, maps, values, predictions in files
+    ]
+
+
+if __name__ == "__main__":
+    with jobs.recorded(snakemake.input, snakemake.output, snakemake.params, snakemake.log):
+        inputs, params = snakemake.input, snakemake.params
+        files = references.Files.among(inputs)
+        gaze = next((name for name, one in params.references.items() if one["kind"] == "gaze"), None)
+        beside = cases.Beside(
+            tables.read("images", inputs.images),
+            tables.read("boxes", inputs.boxes),
+            open_store(inputs.prepared, inputs.pixels),
+            params.side,
+            params.scale,
+            references.gaze(files, gaze, params.leave_out) if gaze else None,
+            references.region(files, "lungs") if params.hull else None,
+        )
+        shown = shown_maps(inputs, params.shown)
+        scores = tables.read_all("scores", [*inputs.scores, *inputs.baselines])
+        ranked, what, why = cases.ranking(scores, params.shown, params.leave_out, beside, shown)
+        boxes = [one["of"] for one in params.references.values() if one.get("source") == "box"]
+        chosen = cases.build(cases.spread(ranked, params.cases), what, beside, shown, boxes)
+        style.save(overlays.draw(chosen), snakemake.output.figures[0])
+        picture = page.Picture(
+            Path(snakemake.output.figures[0]), overlays.caption(chosen, why), params.restricted
+        )
+        captions.write({"overlays": [picture]}, snakemake.output.captions)

@@ -1,0 +1,39 @@
+"""Scores as intervals, by stratum, by center bias, and spread over images."""
+
+from pathlib import Path
+
+from sightline import jobs, page, published, regions, tables
+from sightline.figures import captions, center_bias, distributions, intervals, strata, style
+
+if __name__ == "__main__":
+    with jobs.recorded(snakemake.input, snakemake.output, snakemake.params, snakemake.log):
+        params, files = snakemake.params, snakemake.input
+        summary = tables.read("summary", files.summary)
+        scores = tables.read_all("scores", [*files.scores, *files.baselines])
+        areas = regions.mean_areas(tables.read_all("regions", files.regions))
+        known = published.figures(params.published) if params.published else None
+        source = known["source"].iloc[0] if params.published else ""
+        chosen = {"center_bias": params.center_bias}
+
+        def drawn(name: str):
+            """Figure and caption of one figure, by its name."""
+            kind, _, about = name.partition(".")
+            if kind == "intervals":
+                everyone = known[known["stratum"] == ""] if params.published else None
+                figure = intervals.draw(summary, everyone, areas=areas, **chosen)
+                return figure, intervals.caption(summary, source, **chosen)
+            if kind == "center_bias":
+                return center_bias.draw(summary), center_bias.caption(summary)
+            if kind == "strata":
+                by = {"stratum": about, **chosen}
+                return strata.draw(summary, known, **by), strata.caption(summary, source, **by)
+            dataset, reference = about.split(".")
+            rows = scores[(scores["dataset"] == dataset) & (scores["reference"] == reference)]
+            return distributions.draw(rows, **chosen), distributions.caption(rows, **chosen)
+
+        pictures: dict[str, list] = {}
+        for name, path in zip(params.names, map(Path, snakemake.output.figures)):
+            figure, caption = drawn(name)
+            style.save(figure, path)
+            pictures.setdefault(name.partition(".")[0], []).append(page.Picture(path, caption))
+        captions.write(pictures, snakemake.output.captions)

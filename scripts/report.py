@@ -1,0 +1,31 @@
+"""The study's page: question, answer, evidence, and how it was made."""
+
+import json
+from pathlib import Path
+
+import yaml
+
+from sightline import facts, jobs, regions, report, seals, tables
+from sightline.figures import captions
+
+if __name__ == "__main__":
+    with jobs.recorded(snakemake.input, snakemake.output, snakemake.params, snakemake.log):
+        inputs, study = snakemake.input, snakemake.params.study
+        areas = regions.mean_areas(tables.read_all("regions", inputs.regions))
+        evidence = report.Evidence(
+            title=study["study"],
+            question=study["question"],
+            summary=tables.read("summary", inputs.summary),
+            comparisons=tables.read("comparisons", inputs.comparisons),
+            classification=tables.read("classification", inputs.classification),
+            cohort=tables.read_all("cohort", inputs.cohort),
+            skipped=tables.read_all("skipped", inputs.skipped),
+            pictures=captions.read(inputs.captions),
+            areas=areas,
+            versions=facts.versions(),
+            facts=facts.of_study(study),
+            config=yaml.safe_dump(json.loads(seals.canonical(study)), sort_keys=False, allow_unicode=True),
+            center_bias=study["statistics"]["primary_center_bias"],
+            publish_images=study["report"]["publish_images"],
+        )
+        Path(snakemake.output[0]).write_text(report.render(evidence), encoding="utf-8")

@@ -1,0 +1,52 @@
+"""What a page says of its making: versions, and the study's choices in a few words."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from importlib import metadata
+from typing import Any
+
+PACKAGES = (
+    "snakemake",
+    "torch",
+    "numpy",
+    "pandas",
+    "scipy",
+    "scikit-learn",
+    "opencv-python-headless",
+    "matplotlib",
+)
+
+
+def versions() -> dict[str, str]:
+    """The versions of Python and of the packages that numbers depend on."""
+    return {"Python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES}
+
+
+def of_study(study: Mapping[str, Any]) -> dict[str, str]:
+    """Datasets, models with recipe and seeds, methods, references and intervals, as the configuration has them."""
+    seeds: dict[str, set[int]] = {}
+    for run in study["runs"].values():
+        for model in run["models"]:
+            seeds.setdefault(model, set()).update(run["seeds"])
+    said = {"Study seed": str(study["seed"])}
+    for name, dataset in study["datasets"].items():
+        kind = "phantom, synthetic" if dataset["phantom"] is not None else "upstream files"
+        added = ", ".join(dataset["annotations"])
+        said[f"Dataset {name}"] = f"{dataset['adapter']['name']} ({kind})" + (
+            f", with {added}" if added else ""
+        )
+    for name, model in study["models"].items():
+        used = ", ".join(map(str, sorted(seeds.get(name, ())))) or "none"
+        said[f"Model {name}"] = (
+            f"{model['architecture']['name']}, trained on {model['train_on']} by recipe '{model['recipe']}', seeds {used}"
+        )
+    for name, method in study["methods"].items():
+        said[f"Method {name}"] = f"{method['kind']}, read as {', '.join(method['readings'])}"
+    statistics = study["statistics"]
+    said["Scoring"] = f"at {study['scores']['scale']} of the image's side"
+    said["Intervals"] = (
+        f"{statistics['interval']}, {statistics['resamples']} resamples, level {statistics['level']}"
+    )
+    return said

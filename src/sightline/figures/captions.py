@@ -1,0 +1,29 @@
+"""What a job that draws leaves beside its figures: their captions, by section of the page, as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from sightline.page import Picture
+
+
+def write(pictures: Mapping[str, Sequence[Picture]], path: str | Path) -> None:
+    """Write section -> pictures (file, caption, whether it is restricted) to `path`; the figures lie beside it."""
+    content = {
+        section: [[one.path.name, one.caption, one.restricted] for one in found]
+        for section, found in pictures.items()
+    }
+    Path(path).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read(paths: Iterable[str | Path]) -> dict[str, list[Picture]]:
+    """The pictures of all files by section, in order."""
+    found: dict[str, list[Picture]] = {}
+    for path in map(Path, paths):
+        for section, pictures in json.loads(path.read_text(encoding="utf-8")).items():
+            found.setdefault(section, []).extend(
+                Picture(path.parent / name, caption, restricted) for name, caption, restricted in pictures
+            )
+    return found
