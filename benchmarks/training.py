@@ -18,7 +18,7 @@ from sightline.models.augmentation import training_input
 from sightline.models.inputs import explain_input
 from sightline.models.loss import masked_loss
 from sightline.models.network import build
-from sightline.models.training import Recipe
+from sightline.models.recipe import Recipe
 
 BATCH = 32
 

@@ -6,6 +6,7 @@ from sightline import jobs, seals, tables
 from sightline.models import device, network, training, weights
 from sightline.models.examples import collect
 from sightline.models.prediction import predict
+from sightline.models.recipe import Recipe
 from sightline.preparation import open_store
 from sightline.randomness import derived_seed
 
@@ -15,7 +16,7 @@ def train(inputs, outputs, params, axes: dict, chosen_device: str) -> None:
     images = tables.read("images", inputs.images[0])
     labels = tables.read("labels", inputs.labels[0])
     store = open_store(inputs.prepared[0], inputs.pixels[0])
-    recipe = training.Recipe.of(params.recipe)
+    recipe = Recipe.of(params.recipe)
     seed = derived_seed(params.study_seed, "train", axes["model"], axes["seed"])
 
     def of_split(split: str, geometry: str):

@@ -50,7 +50,7 @@ class Study:
             name: self._dataset(name, given) for name, given in self.config["datasets"].items()
         }
         self.recipes = {
-            name: options.with_defaults("sightline.models.training", given, f"recipes.{name}")
+            name: options.with_defaults("sightline.models.recipe", given, f"recipes.{name}")
             for name, given in self.config["recipes"].items()
         }
         self.models = {name: self._model(name, given) for name, given in self.config["models"].items()}

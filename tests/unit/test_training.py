@@ -20,7 +20,8 @@ from sightline.models.examples import Examples, collect
 from sightline.models.loss import class_weights, masked_loss
 from sightline.models.network import build
 from sightline.models.prediction import logits, predict
-from sightline.models.training import OPTIONS, Recipe, fit
+from sightline.models.recipe import OPTIONS, Recipe
+from sightline.models.training import fit
 
 ROOT = Path(__file__).resolve().parents[2]
 LABELS = ("left", "right", "both")

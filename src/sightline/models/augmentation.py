@@ -18,7 +18,7 @@ from sightline.models.inputs import normalise
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How much images are altered at most, as `sightline.models.training.OPTIONS` describes it."""
+    """How much images are altered at most, as `sightline.models.recipe.OPTIONS` describes it."""
 
     name: str  # affine | none
     rotation: float  # degrees either way
