@@ -6,9 +6,7 @@ from pathlib import Path
 
 ROOT = Path(workflow.basedir).parent
 SOURCE = ROOT / "src"
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    [str(SOURCE), *filter(None, [os.environ.get("PYTHONPATH")])]
-)
+os.environ["PYTHONPATH"] = os.pathsep.join([str(SOURCE), *filter(None, [os.environ.get("PYTHONPATH")])])
 sys.path.insert(0, str(SOURCE))
 
 from sightline import provenance, seals
@@ -113,8 +111,7 @@ def force_if_stale(stage, wildcards):
     """
     if workflow.is_main_process:
         params = {
-            name: value(wildcards) if callable(value) else value
-            for name, value in stage.params._allitems()
+            name: value(wildcards) if callable(value) else value for name, value in stage.params._allitems()
         }
         outputs = [str(output.apply_wildcards(wildcards)) for output in stage.output]
         workflow.dag.forcefiles |= {

@@ -4,14 +4,14 @@
 rule make_phantom:
     output:
         digests="<study>/phantom/{dataset}.digests.json",
-    params:
-        seed=study.seed,
-        folder=lambda wildcards: folder_of(wildcards.dataset),
-        options=lambda wildcards: study.datasets[wildcards.dataset]["phantom"],
     log:
         "<study>/logs/make_phantom/{dataset}.log",
     conda:
         "../envs/sightline.yaml"
+    params:
+        seed=study.seed,
+        folder=lambda wildcards: folder_of(wildcards.dataset),
+        options=lambda wildcards: study.datasets[wildcards.dataset]["phantom"],
     script:
         "../scripts/make_phantom.py"
 
@@ -29,15 +29,15 @@ rule read_dataset:
         fixations="<study>/datasets/{dataset}/fixations.parquet",
         cohort="<study>/datasets/{dataset}/cohort.parquet",
         skipped="<study>/datasets/{dataset}/skipped.parquet",
+    log:
+        "<study>/logs/read_dataset/{dataset}.log",
+    conda:
+        "../envs/sightline.yaml"
     params:
         folder=lambda wildcards: folder_of(wildcards.dataset),
         adapter=lambda wildcards: study.datasets[wildcards.dataset]["adapter"],
         options=lambda wildcards: study.datasets[wildcards.dataset]["adapter_options"],
         annotations=lambda wildcards: study.datasets[wildcards.dataset]["annotations"],
-    log:
-        "<study>/logs/read_dataset/{dataset}.log",
-    conda:
-        "../envs/sightline.yaml"
     script:
         "../scripts/read_dataset.py"
 
@@ -50,15 +50,15 @@ rule prepare:
         pixels="<study>/prepared/{dataset}/pixels.npy",
         inventory="<study>/prepared/{dataset}/inventory.parquet",
         skipped="<study>/prepared/{dataset}/skipped.parquet",
-    params:
-        folder=lambda wildcards: folder_of(wildcards.dataset),
-        sides=lambda wildcards: study.sides_of(wildcards.dataset),
     log:
         "<study>/logs/prepare/{dataset}.log",
     conda:
         "../envs/sightline.yaml"
     resources:
         workers=1,
+    params:
+        folder=lambda wildcards: folder_of(wildcards.dataset),
+        sides=lambda wildcards: study.sides_of(wildcards.dataset),
     script:
         "../scripts/prepare.py"
 
@@ -72,11 +72,11 @@ rule check_inputs:
         ],
     output:
         "<study>/inputs_checked.json",
-    params:
-        max_skipped=study.config["limits"]["max_skipped"],
     log:
         "<study>/logs/check_inputs.log",
     conda:
         "../envs/sightline.yaml"
+    params:
+        max_skipped=study.config["limits"]["max_skipped"],
     script:
         "../scripts/check_inputs.py"

@@ -22,12 +22,12 @@ rule plot_models:
     output:
         figures=["<study>/figures/curves.svg", "<study>/figures/classification.svg"],
         captions="<study>/figures/models.captions.json",
-    params:
-        published=study.config["report"]["published"],
     log:
         "<study>/logs/plot_models.log",
     conda:
         "../envs/sightline.yaml"
+    params:
+        published=study.config["report"]["published"],
     script:
         "../scripts/plot_models.py"
 
@@ -41,14 +41,14 @@ rule plot_scores:
     output:
         figures=[f"<study>/figures/{name}.svg" for name in study.score_figures],
         captions="<study>/figures/scores.captions.json",
-    params:
-        names=study.score_figures,
-        center_bias=study.config["statistics"]["primary_center_bias"],
-        published=study.config["report"]["published"],
     log:
         "<study>/logs/plot_scores.log",
     conda:
         "../envs/sightline.yaml"
+    params:
+        names=study.score_figures,
+        center_bias=study.config["statistics"]["primary_center_bias"],
+        published=study.config["report"]["published"],
     script:
         "../scripts/plot_scores.py"
 
@@ -82,6 +82,10 @@ rule plot_overlays:
     output:
         figures=["<study>/figures/overlays.{dataset}.svg"],
         captions="<study>/figures/overlays.{dataset}.captions.json",
+    log:
+        "<study>/logs/plot_overlays/{dataset}.log",
+    conda:
+        "../envs/sightline.yaml"
     params:
         shown=lambda wildcards: study.shown(wildcards.dataset),
         side=lambda wildcards: study.sides_of(wildcards.dataset)[-1],
@@ -91,10 +95,6 @@ rule plot_overlays:
         scale=study.config["scores"]["scale"],
         cases=study.config["report"]["cases"],
         restricted=lambda wildcards: not study.datasets[wildcards.dataset]["redistributable"],
-    log:
-        "<study>/logs/plot_overlays/{dataset}.log",
-    conda:
-        "../envs/sightline.yaml"
     script:
         "../scripts/plot_overlays.py"
 
@@ -124,11 +124,11 @@ rule report:
         regions=per_dataset(rules.render_regions.output.table, study.scored_datasets),
     output:
         "<study>/report.html",
-    params:
-        study=study.config,
     log:
         "<study>/logs/report.log",
     conda:
         "../envs/sightline.yaml"
+    params:
+        study=study.config,
     script:
         "../scripts/report.py"

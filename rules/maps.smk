@@ -12,6 +12,12 @@ rule attribute:
         maps="<study>/maps/{dataset}/{model}/seed{seed}/{condition}/{method}/maps.parquet",
         values="<study>/maps/{dataset}/{model}/seed{seed}/{condition}/{method}/values.npy",
         predictions="<study>/maps/{dataset}/{model}/seed{seed}/{condition}/{method}/predictions.parquet",
+    log:
+        "<study>/logs/attribute/{dataset}.{model}.seed{seed}.{condition}.{method}.log",
+    conda:
+        "../envs/sightline.yaml"
+    resources:
+        device="auto",
     params:
         study_seed=study.seed,
         architecture=lambda wildcards: study.models[wildcards.model]["architecture"],
@@ -25,11 +31,5 @@ rule attribute:
         placement=lambda wildcards: study.choice(wildcards, "placement"),
         batch=study.config["compute"]["batch"],
         threads=study.config["compute"]["threads"],
-    resources:
-        device="auto",
-    log:
-        "<study>/logs/attribute/{dataset}.{model}.seed{seed}.{condition}.{method}.log",
-    conda:
-        "../envs/sightline.yaml"
     script:
         "../scripts/attribute.py"

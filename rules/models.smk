@@ -22,6 +22,12 @@ rule train:
         weights="<study>/models/{model}/seed{seed}/weights.safetensors",
         curves="<study>/models/{model}/seed{seed}/curves.parquet",
         predictions="<study>/models/{model}/seed{seed}/predictions.parquet",
+    log:
+        "<study>/logs/train/{model}.seed{seed}.log",
+    conda:
+        "../envs/sightline.yaml"
+    resources:
+        device="auto",
     params:
         study_seed=study.seed,
         architecture=lambda wildcards: study.models[wildcards.model]["architecture"],
@@ -31,11 +37,5 @@ rule train:
         weights=lambda wildcards: study.models[wildcards.model]["weights"],
         batch=study.config["compute"]["batch"],
         threads=study.config["compute"]["threads"],
-    resources:
-        device="auto",
-    log:
-        "<study>/logs/train/{model}.seed{seed}.log",
-    conda:
-        "../envs/sightline.yaml"
     script:
         "../scripts/train.py"

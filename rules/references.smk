@@ -9,12 +9,12 @@ rule render_gaze:
     output:
         table="<study>/references/{dataset}/gaze.parquet",
         values="<study>/references/{dataset}/gaze.npy",
-    params:
-        scale=study.config["scores"]["scale"],
     log:
         "<study>/logs/render_gaze/{dataset}.log",
     conda:
         "../envs/sightline.yaml"
+    params:
+        scale=study.config["scores"]["scale"],
     script:
         "../scripts/render_gaze.py"
 
@@ -28,14 +28,14 @@ rule average_gaze:
     output:
         table="<study>/references/{dataset}/center_bias.parquet",
         values="<study>/references/{dataset}/center_bias.npy",
-    params:
-        box=lambda wildcards: study.datasets[wildcards.dataset]["box"],
-        leave_out=study.leave_outs,
-        scale=study.config["scores"]["scale"],
     log:
         "<study>/logs/average_gaze/{dataset}.log",
     conda:
         "../envs/sightline.yaml"
+    params:
+        box=lambda wildcards: study.datasets[wildcards.dataset]["box"],
+        leave_out=study.leave_outs,
+        scale=study.config["scores"]["scale"],
     script:
         "../scripts/average_gaze.py"
 
@@ -48,13 +48,13 @@ rule render_regions:
     output:
         table="<study>/references/{dataset}/regions.parquet",
         values="<study>/references/{dataset}/regions.npy",
-    params:
-        folder=lambda wildcards: folder_of(wildcards.dataset),
-        regions=lambda wildcards: study.regions_of(wildcards.dataset),
-        scale=study.config["scores"]["scale"],
     log:
         "<study>/logs/render_regions/{dataset}.log",
     conda:
         "../envs/sightline.yaml"
+    params:
+        folder=lambda wildcards: folder_of(wildcards.dataset),
+        regions=lambda wildcards: study.regions_of(wildcards.dataset),
+        scale=study.config["scores"]["scale"],
     script:
         "../scripts/render_regions.py"

@@ -15,6 +15,10 @@ rule score:
         region_values=flat(rules.render_regions.output.values),
     output:
         "<study>/scores/{dataset}/{model}/seed{seed}/{condition}/{method}.parquet",
+    log:
+        "<study>/logs/score/{dataset}.{model}.seed{seed}.{condition}.{method}.log",
+    conda:
+        "../envs/sightline.yaml"
     params:
         study_seed=study.seed,
         labels=lambda wildcards: study.labels_of(wildcards.model),
@@ -25,10 +29,6 @@ rule score:
         scale=study.config["scores"]["scale"],
         sampled=study.config["scores"]["sampled"],
         threads=study.config["compute"]["threads"],
-    log:
-        "<study>/logs/score/{dataset}.{model}.seed{seed}.{condition}.{method}.log",
-    conda:
-        "../envs/sightline.yaml"
     script:
         "../scripts/score.py"
 
@@ -44,6 +44,10 @@ rule score_baselines:
         region_values=flat(rules.render_regions.output.values),
     output:
         "<study>/scores/{dataset}/baselines.parquet",
+    log:
+        "<study>/logs/score_baselines/{dataset}.log",
+    conda:
+        "../envs/sightline.yaml"
     params:
         study_seed=study.seed,
         baselines=study.baselines,
@@ -53,10 +57,6 @@ rule score_baselines:
         scale=study.config["scores"]["scale"],
         sampled=study.config["scores"]["sampled"],
         threads=study.config["compute"]["threads"],
-    log:
-        "<study>/logs/score_baselines/{dataset}.log",
-    conda:
-        "../envs/sightline.yaml"
     script:
         "../scripts/score_baselines.py"
 
@@ -72,13 +72,13 @@ rule summarise:
         summary="<study>/summary.parquet",
         comparisons="<study>/comparisons.parquet",
         classification="<study>/classification.parquet",
-    params:
-        study_seed=study.seed,
-        statistics=study.config["statistics"],
-        threads=study.config["compute"]["threads"],
     log:
         "<study>/logs/summarise.log",
     conda:
         "../envs/sightline.yaml"
+    params:
+        study_seed=study.seed,
+        statistics=study.config["statistics"],
+        threads=study.config["compute"]["threads"],
     script:
         "../scripts/summarise.py"
