@@ -1,4 +1,4 @@
-"""A training recipe and its options; the defaults are the chest x-ray gaze study's, from its authors' code."""
+"""A training recipe and its options; the defaults are those of the chest x-ray gaze study's code."""
 
 from __future__ import annotations
 
