@@ -1,18 +1,18 @@
 """What the rules share: the study, and the marks that make only what changed run again."""
 
-import os
 import sys
 from pathlib import Path
 
 ROOT = Path(workflow.basedir).parent
 SOURCE = ROOT / "src"
-os.environ["PYTHONPATH"] = os.pathsep.join([str(SOURCE), *filter(None, [os.environ.get("PYTHONPATH")])])
 sys.path.insert(0, str(SOURCE))
 
 from sightline import provenance, seals
 from sightline.datasets import dataset as upstream
 from sightline.errors import SightlineError
-from sightline.study import Study
+from sightline.study import Study, importable_by_jobs
+
+importable_by_jobs(SOURCE)
 
 try:
     study = Study(config, ROOT / "workflow/schemas/config.schema.yaml")

@@ -5,6 +5,7 @@ The one module that knows the configuration's shape; `rules/common.smk` alone im
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,14 +15,13 @@ from typing import Any
 
 import yaml
 
-from sightline import options
+from sightline import options, study_names
 from sightline.errors import ConfigError
 
 ADAPTERS = "sightline.datasets"
 ARCHITECTURES = "sightline.models.architectures"
 METHODS = "sightline.attribution.methods"
 SIDE = 224  # at which films are kept that no model sees: for the figures
-CLASS_MIXES = ("thresholded", "weighted", "uniform", "predicted", "labelled", "none")
 
 
 @dataclass(frozen=True, order=True)
@@ -38,8 +38,8 @@ class Cell:
 class Study:
     """The configuration with every default filled in, and what follows from it.
 
-    Raises `ConfigError` with the key's path and the allowed values for an unknown key, a wrong type, an unknown
-    adapter, architecture or method, or a name that no section defines.
+    Raises `ConfigError` with the key's path and the allowed values for an unknown key, a wrong type, an
+    unknown adapter, architecture, method or metric, or a name that no section defines.
     """
 
     def __init__(self, config: dict[str, Any], schema: Path):
@@ -64,7 +64,7 @@ class Study:
         }
         for section in ("readings", "runs", "references", "baselines"):
             setattr(self, section, self.config[section])
-        self._check_names()
+        study_names.check(self)
 
     # ---- completed sections
     def _dataset(self, name: str, given: dict) -> dict:
@@ -93,7 +93,7 @@ class Study:
             ARCHITECTURES, architecture["name"], architecture["arguments"], f"{where}.architecture.arguments"
         )
         for key, section in (("train_on", "datasets"), ("labels", "label_sets"), ("recipe", "recipes")):
-            self._known(given[key], self.config[section], f"{where}.{key}", section)
+            study_names.known(given[key], self.config[section], f"{where}.{key}", section)
         return given | {"architecture": architecture["name"], "arguments": arguments}
 
     def _method(self, name: str, given: dict) -> dict:
@@ -105,49 +105,8 @@ class Study:
         }
 
     def _completed(self, package: str, module: str, given: dict, where: str) -> dict:
-        self._known(module, options.available(package), where, f"the modules of {package}")
+        study_names.known(module, options.available(package), where, f"the modules of {package}")
         return options.with_defaults(f"{package}.{module}", given, where)
-
-    def _known(self, name: str, allowed: Any, where: str, what: str) -> None:
-        if name not in allowed:
-            raise ConfigError(
-                f"config: {where}: '{name}' is none of {what}: {', '.join(sorted(allowed)) or 'none defined'}"
-            )
-
-    def _check_names(self) -> None:
-        for run, given in self.runs.items():
-            for key, section in (
-                ("models", self.models),
-                ("datasets", self.datasets),
-                ("conditions", self.conditions),
-                ("methods", self.methods),
-            ):
-                for name in given[key]:
-                    self._known(name, section, f"runs.{run}.{key}", key)
-        for name, method in self.methods.items():
-            for reading in method["readings"]:
-                self._known(reading, self.readings, f"methods.{name}.readings", "readings")
-        labels = {label for labels in self.config["label_sets"].values() for label in labels}
-        for name, reading in self.readings.items():
-            self._known(
-                reading["classes"],
-                {*CLASS_MIXES, *labels},
-                f"readings.{name}.classes",
-                "class mixes and labels",
-            )
-        for name, reference in self.references.items():
-            missing = [key for key in ("of", "source") if key not in reference]
-            if reference["kind"] == "region" and missing:
-                raise ConfigError(
-                    f"config: references.{name}: a region needs the key(s) {', '.join(missing)}"
-                )
-            for dataset in reference["datasets"] or ():
-                self._known(dataset, self.datasets, f"references.{name}.datasets", "datasets")
-        main = self.config["statistics"]["primary_center_bias"]
-        if self.has_gaze and main not in self.leave_outs:
-            raise ConfigError(
-                f"config: statistics.primary_center_bias: '{main}' is not computed; center_bias.leave_out has {self.leave_outs}"
-            )
 
     # ---- what follows
     @property
@@ -159,6 +118,11 @@ class Study:
     def has_gaze(self) -> bool:
         """Whether maps are compared with gaze."""
         return any(reference["kind"] == "gaze" for reference in self.references.values())
+
+    @property
+    def jobs(self) -> int:
+        """About how many jobs the study has: per dataset, model and seed, cell, and at its end."""
+        return 8 * len(self.datasets) + len(self.trained) + 2 * len(self.cells) + 6
 
     @cached_property
     def _choices(self) -> dict[Cell, dict[str, str]]:
@@ -254,7 +218,7 @@ class Study:
         return ["intervals", *compared, *strata, *spread]
 
     def shown(self, dataset: str) -> list[dict]:
-        """The maps that stand beside the images of `dataset`: each model's first seed, first reading of each method."""
+        """The maps beside the images of `dataset`: each model's first seed, each method's first reading."""
         rows = []
         for cell in self.cells:
             if cell.dataset == dataset and cell.seed == self.seeds_of(cell.model)[0]:
@@ -271,6 +235,11 @@ class Study:
     def scored(self, cells: list[Cell]) -> list[Cell]:
         """Those of `cells` whose dataset holds a reference."""
         return [cell for cell in cells if self.references_of(cell.dataset)]
+
+
+def importable_by_jobs(source: Path) -> None:
+    """Let the processes that this one starts import what lies in `source`, without an installation."""
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(source), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 def without(mapping: dict, *keys: str) -> dict:

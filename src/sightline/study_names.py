@@ -1,0 +1,88 @@
+"""Whether every name that a configuration uses is one that it, or a folder of modules, defines."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sightline import options
+from sightline.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sightline.study import Study
+
+CLASS_MIXES = ("thresholded", "weighted", "uniform", "predicted", "labelled", "none")
+
+
+def known(name: str, allowed: Collection[str], where: str, what: str) -> None:
+    """Raise `ConfigError` where `name`, used at `where`, is none of `allowed` (`what` they are)."""
+    if name not in allowed:
+        raise ConfigError(f"config: {where}: {options.unknown(name, sorted(allowed), what)}")
+
+
+def metrics() -> list[str]:
+    """The metrics that the modules of `sightline.metrics` state."""
+    folder = Path(__file__).parent / "metrics"
+    stated = [
+        options.read(f"sightline.metrics.{path.stem}").get("METRICS", {}) for path in folder.glob("*.py")
+    ]
+    return sorted(name for group in stated for name in group)
+
+
+def check(study: Study) -> None:
+    """Raise `ConfigError` for the first name in `study` that nothing defines, and for too many jobs."""
+    _check_runs(study)
+    _check_readings(study)
+    _check_references(study)
+    _check_statistics(study)
+    limit = study.config["limits"]["max_jobs"]
+    if study.jobs > limit:
+        raise ConfigError(
+            f"config: the study has about {study.jobs} jobs, limits.max_jobs allows {limit}; "
+            "drop axes from its runs, or raise the limit"
+        )
+
+
+def _check_runs(study: Study) -> None:
+    for run, given in study.runs.items():
+        for key in ("models", "datasets", "conditions", "methods"):
+            for name in given[key]:
+                known(name, getattr(study, key), f"runs.{run}.{key}", key)
+    kinds = options.read("sightline.attribution.conditions")["KINDS"]
+    for name, condition in study.conditions.items():
+        known(condition["kind"], kinds, f"conditions.{name}.kind", "kinds of condition")
+
+
+def _check_readings(study: Study) -> None:
+    for name, method in study.methods.items():
+        for reading in method["readings"]:
+            known(reading, study.readings, f"methods.{name}.readings", "readings")
+    labels = {label for labels in study.config["label_sets"].values() for label in labels}
+    for name, reading in study.readings.items():
+        known(
+            reading["classes"], {*CLASS_MIXES, *labels}, f"readings.{name}.classes", "class mixes and labels"
+        )
+
+
+def _check_references(study: Study) -> None:
+    for name, reference in study.references.items():
+        missing = [key for key in ("of", "source") if key not in reference]
+        if reference["kind"] == "region" and missing:
+            raise ConfigError(f"config: references.{name}: a region needs the key(s) {', '.join(missing)}")
+        for dataset in reference["datasets"] or ():
+            known(dataset, study.datasets, f"references.{name}.datasets", "datasets")
+    for metric in study.config["scores"]["metrics"]:
+        known(metric, metrics(), "scores.metrics", "metrics")
+
+
+def _check_statistics(study: Study) -> None:
+    methods = {*study.methods, *study.baselines, *(f"center_bias_{out}" for out in study.leave_outs)}
+    for family, pairs in study.config["statistics"]["comparisons"].items():
+        for side in (side for pair in pairs for side in pair):
+            method = re.match(r"[^/@+]*", side)[0]
+            known(method, methods, f"statistics.comparisons.{family}, '{side}'", "methods and baselines")
+    primary = study.config["statistics"]["primary_center_bias"]
+    if study.has_gaze:
+        known(primary, study.leave_outs, "statistics.primary_center_bias", "ways in center_bias.leave_out")

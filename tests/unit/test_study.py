@@ -1,0 +1,99 @@
+"""A configuration is held against the schema and its own names before anything runs."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sightline.errors import ConfigError
+from sightline.study import Cell, Study
+
+ROOT = Path(__file__).resolve().parents[2]
+SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
+TINY = yaml.safe_load((ROOT / "tests/workflow/study.yaml").read_text())
+
+
+def study(**changes: object) -> Study:
+    """The tiny study with changes by dotted key, e.g. ``{"runs.main.seeds": [1]}``; None deletes a key."""
+    config = copy.deepcopy(TINY)
+    for path, value in changes.items():
+        *above, last = path.split(".")
+        section = config
+        for key in above:
+            section = section.setdefault(key, {})
+        if value is None:
+            del section[last]
+        else:
+            section[last] = value
+    return Study(config, SCHEMA)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.yaml")), ids=lambda path: path.name)
+def test_every_shipped_configuration_is_valid(path):
+    given = yaml.safe_load(path.read_text())
+    assert Study(given, SCHEMA).name == given["study"]
+    assert given["study"] == {"config.yaml": "demo"}.get(path.name, path.stem)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"sed": 1}, ["sed", "did you mean 'seed'"]),
+        ({"datasets.cxr.bx": "chest"}, ["datasets.cxr.bx", "box"]),
+        ({"datasets.cxr.adapter": {"name": "mimic"}}, ["datasets.cxr.adapter", "mimic_cxr"]),
+        ({"datasets.cxr.adapter": {"name": "mimic_cxr", "view": ["PA"]}}, ["adapter.view", "views"]),
+        ({"datasets.cxr.annotations": {"reflax": {}}}, ["reflax", "reflacx"]),
+        ({"seed": "zero"}, ["seed", "integer"]),
+        ({"recipes.one_epoch.optimizer": {"lr": "1e-4"}}, ["recipes.one_epoch.optimizer.lr", "1.0e-4"]),
+        ({"models.small.recipe": "fast"}, ["models.small.recipe", "one_epoch"]),
+        ({"models.small.architecture": {"name": "resnet"}}, ["architecture", "sononet16"]),
+        ({"methods.gradcam.kind": "grad_cam"}, ["methods.gradcam", "gradcam", "attention"]),
+        ({"methods.gradcam.layer": ["last"]}, ["methods.gradcam.layer", "layers"]),
+        ({"methods.gradcam.readings": ["weighed"]}, ["methods.gradcam.readings", "weighted"]),
+        ({"readings.weighted.classes": "heavy"}, ["readings.weighted.classes", "thresholded"]),
+        ({"readings.weighted.clip": "positive"}, ["readings.weighted.clip", "relu"]),
+        ({"runs.main.seeds": []}, ["runs.main.seeds"]),
+        ({"runs.main.datasets": ["mri"]}, ["runs.main.datasets", "cxr"]),
+        ({"conditions.clean.kind": "blurred"}, ["conditions.clean.kind", "randomise"]),
+        ({"scores.metrics": ["nss"]}, ["scores.metrics", "sauc"]),
+        ({"references.lungs.source": None}, ["references.lungs", "source"]),
+        ({"baselines": ["interobservers"]}, ["baselines", "interobserver"]),
+        ({"center_bias.leave_out": ["subject"]}, ["statistics.primary_center_bias", "subject"]),
+        (
+            {"statistics.comparisons": {"one": [["gradcam@small", "lime"]]}},
+            ["comparisons.one", "lime", "gradcam"],
+        ),
+        ({"limits.max_jobs": 5}, ["limits.max_jobs", "5"]),
+        ({"datasets.cxr.phantom.film": 3}, ["datasets.cxr.phantom.film"]),
+    ],
+)
+def test_a_configuration_that_cannot_run_is_refused_with_its_key(changes, said):
+    with pytest.raises(ConfigError) as error:
+        study(**changes)
+    for words in said:
+        assert words in str(error.value)
+
+
+def test_the_grid_is_the_union_of_the_runs_without_repetition():
+    again = {"models": ["small"], "seeds": [0, 1], "datasets": ["cxr"], "methods": ["gradcam"]}
+    found = study(**{"runs.again": again}).cells
+    assert found == [
+        Cell("cxr", "small", 0, "clean", "absent"),
+        Cell("cxr", "small", 0, "clean", "gradcam"),
+        Cell("cxr", "small", 1, "clean", "gradcam"),
+    ]
+
+
+def test_two_runs_may_not_place_one_cell_differently():
+    again = TINY["runs"]["main"] | {"placement": "usual_resize"}
+    with pytest.raises(ConfigError, match="runs.again"):
+        _ = study(**{"runs.again": again}).cells
+
+
+def test_defaults_are_filled_in_at_every_depth():
+    found = study()
+    assert found.config["limits"]["max_skipped"] == 0.01
+    assert found.datasets["cxr"]["adapter_options"]["views"] == ["PA", "AP"]
+    assert found.recipe_of("small")["optimizer"]["name"] == "adam"
+    assert found.sides_of("cxr") == [32]
