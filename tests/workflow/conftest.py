@@ -8,11 +8,17 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("workflow", "rules", "scripts", "src", "envs", "config", "requirements.lock", "pyproject.toml")
 STUDY = ROOT / "tests/workflow/study.yaml"
+FIXATIONS = (
+    "image,reader,x_position,y_position,timestamp_start_fixation,timestamp_end_fixation,"
+    "angular_resolution_x_pixels_per_degree,angular_resolution_y_pixels_per_degree"
+)
 
 
 @dataclass
@@ -71,10 +77,31 @@ def copy_project(folder: Path) -> Project:
     return Project(folder)
 
 
+def write_tidy_folder(folder: Path) -> None:
+    """A user's own folder: four films, the last cut short, each seen by two readers."""
+    (folder / "films").mkdir(parents=True)
+    random = np.random.default_rng(0)
+    images, fixations = ["image,path,subject,split"], [FIXATIONS]
+    for name in ("a", "b", "c", "d"):
+        film = folder / "films" / f"{name}.png"
+        Image.fromarray(random.integers(0, 255, (48, 64), dtype=np.uint8)).save(film)
+        images.append(f"{name},films/{name}.png,person {name},test")
+        for reader in ("first", "second"):
+            for at in range(5):
+                x, y = random.uniform((10, 10), (54, 38))
+                fixations.append(f"{name},{reader},{x:.1f},{y:.1f},{at},{at + 0.4},8,8")
+    film.write_bytes(film.read_bytes()[:900])
+    (folder / "images.csv").write_text("\n".join(images) + "\n")
+    (folder / "fixations.csv").write_text("\n".join(fixations) + "\n")
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The tiny study, run once to its report."""
     project = copy_project(tmp_path_factory.mktemp("finished") / "project")
+    write_tidy_folder(project.folder / "elsewhere/own")
+    (project.folder / "data").mkdir()
+    (project.folder / "data/own").symlink_to("../elsewhere/own")
     project.snakemake()
     return project
 

@@ -4,11 +4,6 @@ import os
 import shutil
 import time
 
-import pytest
-
-EVERYTHING_AFTER_SCORES = {"summarise"}
-FIGURES = {"report"}
-
 
 def _rules(counts: dict[str, int]) -> set[str]:
     return {rule for rule in counts if not rule.startswith("plot_")}
@@ -83,11 +78,25 @@ def test_results_without_records_and_other_code_are_remade(project):
     assert _rules(counts) == {"attribute", "score", "summarise", "report"}
 
 
-@pytest.mark.parametrize("line", ["\nCHANGED = 1\n"])
-def test_an_adapter_edit_that_yields_the_same_tables_retrains_nothing(project, line):
-    (project.folder / "src/sightline/datasets/mimic_cxr.py").open("a").write(line)
-    before = (project.results / "models/small/seed0/weights.safetensors").read_bytes()
+def test_an_adapter_edit_that_yields_the_same_tables_retrains_nothing(project):
+    (project.folder / "src/sightline/datasets/mimic_cxr.py").open("a").write("\nCHANGED = 1\n")
+    weights = project.results / "models/small/seed0/weights.safetensors"
+    before = weights.read_bytes()
     project.snakemake("--until", "train")
     log = (project.results / "logs/train/small.seed0.log").read_text()
-    assert "already trained" in log
-    assert (project.results / "models/small/seed0/weights.safetensors").read_bytes() == before
+    assert "going on after epoch 1" in log and "epoch 1 of 1" not in log
+    assert weights.read_bytes() == before
+
+
+def test_a_moved_data_folder_reruns_nothing(project):
+    (project.folder / "elsewhere").rename(project.folder / "moved")
+    (project.folder / "data/own").unlink()
+    (project.folder / "data/own").symlink_to("../moved/own")
+    assert project.would_run() == {}
+
+
+def test_a_changed_table_of_a_users_folder_reruns_what_reads_it(project):
+    table = project.folder / "elsewhere/own/fixations.csv"
+    table.write_text(table.read_text().replace(",first,", ",someone,"))
+    assert {"read_dataset", "render_gaze", "score_baselines", "summarise"} <= set(project.would_run())
+    assert "train" not in project.would_run()
