@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import statistics
-import time
-
 import numpy as np
 import pandas as pd
 from scipy.stats import multivariate_normal
 
+from benchmarks.measuring import Row, at_least, medians
 from sightline import gaze
 
 SHAPE, FIXATIONS, TIMED, REPEATS = (3056, 2544), 100, 3, 3
@@ -52,38 +50,29 @@ def by_full_gaussians(frame: pd.DataFrame) -> np.ndarray:
     return result
 
 
-def main() -> None:
-    """Print times (CPU seconds of one thread, interleaved, medians), ratios and the largest difference."""
+def run(quick: bool) -> list[Row]:
+    """Times, ratios and the largest differences."""
     frame, few = fixations(FIXATIONS), fixations(FIXATIONS).iloc[::34][:TIMED]
-    times: dict[str, list[float]] = {"full": [], "ours": [], "ours at 1/8": []}
-    for _ in range(REPEATS):
-        for name, call in (
-            ("full", lambda: by_full_gaussians(few)),
-            ("ours", lambda: gaze.render(frame, SHAPE)),
-            ("ours at 1/8", lambda: gaze.render(frame, SHAPE, 0.125)),
-        ):
-            start = time.process_time()
-            call()
-            times[name].append(time.process_time() - start)
-    full = statistics.median(times["full"]) / len(few) * FIXATIONS
+    repeats = 1 if quick else REPEATS
+    calls = {
+        "full": lambda: by_full_gaussians(few),
+        "ours": lambda: gaze.render(frame, SHAPE),
+        "ours at 1/8": lambda: gaze.render(frame, SHAPE, 0.125),
+    }
+    times = medians(calls, repeats)
+    full = times["full"] / len(few) * FIXATIONS
     expected = by_full_gaussians(few)
     expected /= expected.sum()
     difference = np.abs(gaze.render(few, SHAPE) - expected).max() / expected.max()
-    native = gaze.render(frame, SHAPE)
-    blocks = native.reshape(SHAPE[0] // 8, 8, SHAPE[1] // 8, 8).mean(axis=(1, 3))
-    eighth = (
-        np.abs(gaze.render(frame, SHAPE, 0.125) - blocks / blocks.sum()).max() / blocks.max() * blocks.sum()
-    )
-    print(
-        f"gaze map, {FIXATIONS} fixations, {SHAPE[0]} x {SHAPE[1]} (CPU time, 1 thread, median of {REPEATS})"
-    )
+    blocks = gaze.render(frame, SHAPE).reshape(SHAPE[0] // 8, 8, SHAPE[1] // 8, 8).mean(axis=(1, 3))
+    blocks /= blocks.sum()
+    eighth = np.abs(gaze.render(frame, SHAPE, 0.125) - blocks).max() / blocks.max()
+    print(f"{FIXATIONS} fixations, {SHAPE[0]} x {SHAPE[1]}; CPU time, one thread, median of {repeats}")
     print(f"  full Gaussians, timed for {len(few)} fixations and scaled   {full:9.2f} s      1x")
     for name in ("ours", "ours at 1/8"):
-        seconds = statistics.median(times[name])
-        print(f"  {name:<54}{seconds:9.4f} s {full / seconds:6.0f}x")
-    print(f"  largest difference from full Gaussians, of the maximum: {difference:.1e}")
+        print(f"  {name:<54}{times[name]:9.4f} s {full / times[name]:6.0f}x")
     print(f"  largest difference of 1/8 from the native map's block means, of the maximum: {eighth:.1e}")
-
-
-if __name__ == "__main__":
-    main()
+    return [
+        at_least("map at native size, over full 2-D Gaussians", full / times["ours"], 100),
+        Row("largest difference, of the maximum", f"{difference:.1e}", "below 1e-6", bool(difference < 1e-6)),
+    ]

@@ -1,29 +1,20 @@
-"""Four exact metrics at 1/8 scale against the authors' sampling over native pixels; what the scale
-changes.
-"""
+"""Four exact metrics at 1/8 scale against the authors' sampling over native pixels, and what 1/8 changes."""
 
 from __future__ import annotations
-
-import statistics
-import time
-from collections.abc import Callable
 
 import cv2
 import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
+from benchmarks.measuring import Row, at_least, below, medians
 from sightline import frames, scoring
 from sightline.scoring import GazeReference
 
 NATIVE, SCALE, REPEATS, CASES = (3056, 2544), 0.125, 7, 50
 NAMES = ("ncc", "sncc", "auc", "sauc")
-FILMS, FILMS_OF_FIVE, METHODS, SEEDS = (
-    2616,
-    91,
-    10,
-    5,
-)  # the full study: each method and seed gives a map of each film
+# the full study: each method and seed gives a map of each film
+FILMS, FILMS_OF_FIVE, METHODS, SEEDS = 2616, 91, 10, 5
 
 
 def blobs(random: np.random.Generator, shape: tuple[int, int], count: int, width: float) -> np.ndarray:
@@ -63,9 +54,7 @@ def scaled(values: np.ndarray, scale: float, kind: str = "linear") -> np.ndarray
 
 
 def authors_way(saliency: np.ndarray, reference: np.ndarray, bias: np.ndarray) -> list[float]:
-    """NCC, sNCC, AUC, sAUC as the authors compute them: float32 over native pixels, 1000 + 1000 of them
-    drawn.
-    """
+    """NCC, sNCC, AUC, sAUC as the authors compute them: float32, 1000 + 1000 native pixels drawn."""
 
     def correlation(a: np.ndarray, v: np.ndarray) -> float:
         return np.mean((a - a.mean()) * (v - v.mean())) / np.std(v) / np.std(a)
@@ -82,18 +71,7 @@ def authors_way(saliency: np.ndarray, reference: np.ndarray, bias: np.ndarray) -
     return [plain, correlation(reference, saliency) - against, drawn(None), drawn(bias)]
 
 
-def median_times(calls: dict[str, Callable], repeats: int = REPEATS) -> dict[str, float]:
-    """Median CPU seconds of each call, interleaved."""
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(repeats):
-        for name, call in calls.items():
-            start = time.process_time()
-            call()
-            times[name].append(time.process_time() - start)
-    return {name: statistics.median(values) for name, values in times.items()}
-
-
-def speed() -> None:
+def speed(repeats: int) -> list[Row]:
     """One map against one and five references; and the study's own function, tables and all, projected."""
     random = np.random.default_rng(0)
     native = [blobs(random, NATIVE, 60, 0.04) for _ in range(2)]
@@ -113,17 +91,18 @@ def speed() -> None:
         maps_of = scoring.MapsOf("cxr", "m", 0, "clean", "gradcam")
         scoring.score(maps_of, images, [""], lambda image, reading: small, [reference], NAMES)
 
-    times = median_times(
+    times = medians(
         {
             "authors": lambda: authors_way(wide, native[0], bias),
             "one": lambda: scoring.score_image(small, gaze[:1], small_bias, NAMES),
             "five": lambda: scoring.score_image(small, gaze, small_bias, NAMES),
             "study, one": lambda: study(1),
             "study, five": lambda: study(5),
-        }
+        },
+        repeats,
     )
     authors = times["authors"]
-    print(f"four metrics of one map (CPU time, one thread, median of {REPEATS})")
+    print(f"four metrics of one map (CPU time, one thread, median of {repeats})")
     print(f"  authors' way, native pixels, one reference    {1e3 * authors:10.1f} ms    1x")
     for name, count in (("one", 1), ("five", 5)):
         what = f"exact, {small.shape[0]} x {small.shape[1]}, {name} reference(s)"
@@ -136,14 +115,21 @@ def speed() -> None:
     print(f"  one reference a film: {1e3 * one:.1f} ms a map, {plain / 120:.1f} min")
     print(f"  {FILMS_OF_FIVE} films of five readers ({1e3 * five:.1f} ms a map): {mixed / 120:.1f} min")
     print(f"  the authors' way: {FILMS * maps * authors / 7200:.1f} h and {theirs / 7200:.1f} h")
+    return [
+        at_least("four metrics, one reference, over the authors' way", authors / times["one"], 25),
+        at_least("four metrics, five references, over the authors' way", 5 * authors / times["five"], 100),
+        below(
+            f"full study projected, 2 cores (the authors' way: {theirs / 7200:.0f} h)", mixed / 120, 20, "min"
+        ),
+    ]
 
 
-def effect_of_scale() -> None:
-    """What scoring at 1/8 of the side changes, over `CASES` cases; gaze is area-averaged from native."""
+def effect_of_scale(cases: int) -> Row:
+    """What scoring at 1/8 of the side changes, over `cases` cases; gaze is area-averaged from native."""
     random = np.random.default_rng(1)
     kinds = {"CAM-like": (cam, "linear"), "attention-like": (attention, "linear"), "hull": (hull, "nearest")}
     changes: dict[str, list[list[float]]] = {kind: [] for kind in kinds}
-    for case in range(CASES):
+    for case in range(cases):
         kind = list(kinds)[case % 3]
         make, resampling = kinds[kind]
         values = make(random)
@@ -162,20 +148,16 @@ def effect_of_scale() -> None:
         )
         changes[kind].append([abs(at_eighth[key][0] - at_native[key][0]) for key in at_native])
         order = [name for name, _ in at_native]
-    print(f"|change| from native to 1/8 of the side, {CASES} synthetic cases: mean (largest)")
+    print(f"|change| from native to 1/8 of the side, {cases} synthetic cases: mean (largest)")
     for kind, found in [*changes.items(), ("all", [row for rows in changes.values() for row in rows])]:
         found = np.array(found)
         cells = "  ".join(
             f"{name} {found[:, at].mean():.1e} ({found[:, at].max():.1e})" for at, name in enumerate(order)
         )
         print(f"  {kind:<15} n={len(found):<3} {cells}")
+    return Row(f"largest change from native to 1/8, {cases} cases", f"{found.max():.1e}")
 
 
-def main() -> None:
-    """Print both parts."""
-    speed()
-    effect_of_scale()
-
-
-if __name__ == "__main__":
-    main()
+def run(quick: bool) -> list[Row]:
+    """Both parts."""
+    return [*speed(2 if quick else REPEATS), effect_of_scale(6 if quick else CASES)]

@@ -1,0 +1,76 @@
+"""What benchmarks share: CPU times of interleaved calls, a row of the table, the machine in words."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measured number; `aim` in words, and whether it was met (None: there is no aim)."""
+
+    what: str
+    measured: str
+    aim: str = ""
+    ok: bool | None = None
+
+
+def at_least(what: str, ratio: float, aim: float) -> Row:
+    """A speed-up and the least one that is asked for."""
+    return Row(what, f"{ratio:.0f}x" if ratio >= 10 else f"{ratio:.1f}x", f"at least {aim:g}x", ratio >= aim)
+
+
+def below(what: str, value: float, aim: float, unit: str, digits: int = 1) -> Row:
+    """A cost in `unit` and what it must stay below."""
+    return Row(what, f"{value:.{digits}f} {unit}", f"below {aim:g} {unit}", value < aim)
+
+
+def cpu_seconds(call: Callable[[], object]) -> float:
+    """CPU seconds of this process that one call takes."""
+    start = time.process_time()
+    call()
+    return time.process_time() - start
+
+
+def interleaved(calls: dict[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
+    """CPU seconds of every call, `repeats` times in turn, so that a busy spell meets all alike."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(repeats):
+        for name, call in calls.items():
+            times[name].append(cpu_seconds(call))
+    return times
+
+
+def medians(calls: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Median CPU seconds of every call of `interleaved`."""
+    return {name: statistics.median(found) for name, found in interleaved(calls, repeats).items()}
+
+
+def load() -> str:
+    """How busy the machine is: running processes per core, mean of the last minute."""
+    return f"{os.getloadavg()[0] / os.cpu_count():.1f} per core"
+
+
+def machine() -> str:
+    """The processor's name and the number of cores."""
+    cpus = Path("/proc/cpuinfo")
+    lines = cpus.read_text().splitlines() if cpus.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else 'unknown processor'}, {os.cpu_count()} cores"
+
+
+def table(rows: list[tuple[str, Row]]) -> str:
+    """(benchmark, row) pairs as a Markdown table that reads well as plain text too."""
+    cells = [("benchmark", "what", "measured", "aim", "met")]
+    words = {True: "yes", False: "no", None: ""}
+    cells += [(name, row.what, row.measured, row.aim, words[row.ok]) for name, row in rows]
+    widths = [max(len(line[at]) for line in cells) for at in range(len(cells[0]))]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths)) + " |" for line in cells
+    ]
+    return "\n".join([lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]])
