@@ -27,7 +27,6 @@ rule score:
         metrics=study.config["scores"]["metrics"],
         leave_out=study.leave_outs,
         scale=study.config["scores"]["scale"],
-        sampled=study.config["scores"]["sampled"],
         threads=study.config["compute"]["threads"],
     script:
         "../scripts/score.py"
@@ -36,6 +35,7 @@ rule score:
 rule score_baselines:
     input:
         images=rules.read_dataset.output.images,
+        prepared=rules.prepare.output.table,
         gaze=rules.render_gaze.output.table,
         gaze_values=flat(rules.render_gaze.output.values),
         center_bias=rules.average_gaze.output.table,
@@ -55,7 +55,6 @@ rule score_baselines:
         metrics=study.config["scores"]["metrics"],
         leave_out=study.leave_outs,
         scale=study.config["scores"]["scale"],
-        sampled=study.config["scores"]["sampled"],
         threads=study.config["compute"]["threads"],
     script:
         "../scripts/score_baselines.py"

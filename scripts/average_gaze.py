@@ -4,9 +4,11 @@ from sightline import arrays, center_bias, jobs, tables
 
 if __name__ == "__main__":
     with jobs.recorded(snakemake.input, snakemake.output, snakemake.params, snakemake.log):
+        gaze = tables.read("gaze", snakemake.input.gaze)
         images = tables.read("images", snakemake.input.images)
+        images = images[images["evaluated"] | images["image"].isin(gaze["image"])]
         rows, maps = center_bias.place_all(
-            tables.read("gaze", snakemake.input.gaze),
+            gaze,
             arrays.open_flat(snakemake.input.gaze_values),
             center_bias.image_boxes(
                 tables.read("boxes", snakemake.input.boxes), images, snakemake.params.box

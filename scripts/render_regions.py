@@ -6,11 +6,12 @@ from sightline import arrays, jobs, regions, tables
 
 if __name__ == "__main__":
     with jobs.recorded(snakemake.input, snakemake.output, snakemake.params, snakemake.log):
+        images = tables.read("images", snakemake.input.images)
         rows, values = regions.render(
             snakemake.params.regions,
             tables.read("boxes", snakemake.input.boxes),
             tables.read("masks", snakemake.input.masks),
-            tables.read("images", snakemake.input.images),
+            images[images["evaluated"]],
             Path(snakemake.params.folder),
             snakemake.params.scale,
         )

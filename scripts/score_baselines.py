@@ -4,8 +4,10 @@ from sightline import baselines, jobs, references, tables
 
 
 def score(inputs, params):
-    """Table 'scores' of the baselines on every evaluated image."""
+    """Table 'scores' of the baselines on every evaluated image that could be decoded, as maps are."""
     images = tables.read("images", inputs.images)
+    decoded = tables.read("prepared", inputs.prepared, columns=["image"])["image"]
+    images = images[images["image"].isin(decoded)]
     files = references.Files.among(inputs)
     material = baselines.Material(
         images[(images["split"] == "test") & images["evaluated"]],

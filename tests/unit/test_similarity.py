@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from sightline.metrics import similarity
-from sightline.metrics.similarity import auc, ncc, sampled_auc, sauc, sncc
+from sightline.metrics import sampled, similarity
+from sightline.metrics.sampled import sampled_auc
+from sightline.metrics.similarity import Ranked, auc, evaluate, ncc, prepare, sauc, sncc
 
 
 @pytest.fixture(scope="module")
@@ -159,3 +160,17 @@ def test_one_sort_serves_many_references():
         for name, bias in biases.items():
             assert found["sncc", name][at] == pytest.approx(sncc(reference, saliency, bias), abs=1e-12)
             assert found["sauc", name][at] == pytest.approx(sauc(reference, saliency, bias), abs=1e-12)
+
+
+def test_sampled_metrics_of_the_table_draw_once_and_near_the_exact_ones():
+    random = np.random.default_rng(3)
+    maps, biases = random.random((4, 30, 30)), {"image": prepare([random.random((30, 30))])}
+    references, ranked = prepare(list(maps[1:])), Ranked(maps[0])
+    drawn = sampled.evaluate(["auc_sampled", "sauc_sampled"], ranked, references, biases)
+    exact = evaluate(["auc", "sauc"], ranked, references, biases)
+    assert list(drawn) == [("auc_sampled", ""), ("sauc_sampled", "image")]
+    again = sampled.evaluate(["sauc_sampled"], ranked, references, biases)
+    assert np.array_equal(drawn["sauc_sampled", "image"], again["sauc_sampled", "image"])
+    for (name, leave_out), values in drawn.items():
+        difference = values - exact[name.removesuffix("_sampled"), leave_out]
+        assert 0 < np.abs(difference).max() < 5 * 0.0135

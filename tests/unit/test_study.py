@@ -93,7 +93,7 @@ def test_two_runs_may_not_place_one_cell_differently():
 
 def test_defaults_are_filled_in_at_every_depth():
     found = study()
-    assert found.config["limits"]["max_skipped"] == 0.01
+    assert found.config["limits"]["max_jobs"] == 5000
     assert found.datasets["cxr"]["adapter_options"]["views"] == ["PA", "AP"]
     assert found.recipe_of("small")["optimizer"]["name"] == "adam"
     assert found.sides_of("cxr") == [32]

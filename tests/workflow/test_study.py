@@ -48,6 +48,7 @@ def test_a_users_own_folder_is_scored_and_its_broken_film_named(finished):
     scores = pd.read_parquet(finished.results / "scores/own/baselines.parquet")
     between = scores[(scores["method"] == "interobserver") & (scores["metric"] == "ncc")]
     assert set(between["status"]) == {"ok"} and set(between["reader"]) == {"first", "second"}
+    assert set(between["image"]) == {"a", "b", "c"}
     skipped = pd.read_parquet(finished.results / "prepared/own/skipped.parquet")
     assert list(skipped["item"]) == ["d"] and "films/d.png" in skipped["reason"][0] + skipped["path"][0]
 

@@ -78,30 +78,6 @@ def sauc(
     return _one("sauc", reference, saliency, center_bias, mask)
 
 
-def sampled_auc(
-    reference: np.ndarray,
-    saliency: np.ndarray,
-    generator: np.random.Generator,
-    center_bias: np.ndarray | None = None,
-    n: int = 1000,
-    mask: np.ndarray | None = None,
-) -> float:
-    """AUC (sAUC with `center_bias`) of `n` + `n` pixels drawn with replacement: the authors' noisy estimate
-    of `auc`.
-
-    Its standard deviation at n = 1000 is about 0.007 to 0.0135.
-    """
-    values = Ranked(saliency, mask).values
-    positive = prepare([reference], mask).density[0]
-    negative = None if center_bias is None else prepare([center_bias], mask).density[0]
-    if np.isnan(positive).any() or (negative is not None and np.isnan(negative).any()):
-        return float("nan")
-    above = values[generator.choice(values.size, n, p=positive)]
-    below = np.sort(values[generator.choice(values.size, n, p=negative)])
-    wins = np.searchsorted(below, above, "left") + np.searchsorted(below, above, "right")
-    return float(wins.mean() / (2 * n))
-
-
 class Ranked:
     """A saliency map sorted once, to be compared with any number of densities (`evaluate`).
 
