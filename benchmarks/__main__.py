@@ -19,9 +19,7 @@ def main() -> None:
         prog="benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("names", nargs="*", metavar="name", help=f"some of {', '.join(NAMES)}; none: all")
-    parser.add_argument(
-        "--quick", action="store_true", help="fewer repeats, and the tests' study as the demo"
-    )
+    parser.add_argument("--quick", action="store_true", help="fewer repeats (demo and dry_run: the same)")
     arguments = parser.parse_args()
     unknown = sorted(set(arguments.names) - set(NAMES))
     if unknown:

@@ -16,7 +16,6 @@ from benchmarks.measuring import Row, below, load
 
 ROOT = Path(__file__).resolve().parents[1]
 COPIED = ("workflow", "rules", "scripts", "src", "envs", "config", "requirements.lock", "pyproject.toml")
-QUICK_STUDY = ROOT / "tests/workflow/study.yaml"
 SECONDS, GIGABYTES, EVERY = 300, 4.0, 0.2  # the demo's budget, and seconds between two samples of memory
 
 
@@ -37,15 +36,13 @@ def _folder() -> tempfile.TemporaryDirectory:
 
 
 @functools.cache
-def finished(quick: bool) -> tuple[Path, tuple[Row, ...]]:
+def finished() -> tuple[Path, tuple[Row, ...]]:
     """The copy with the finished study, and what its run cost; run once."""
     folder = Path(_folder().name) / "project"
     folder.mkdir()
     for name in COPIED:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, folder / name)
-    if quick:
-        shutil.copy(QUICK_STUDY, folder / "config/config.yaml")
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     process = subprocess.Popen(
         snakemake("--cores", "2"),
@@ -70,10 +67,10 @@ def finished(quick: bool) -> tuple[Path, tuple[Row, ...]]:
 
 
 def run(quick: bool) -> list[Row]:
-    """Wall time, CPU time, peak memory."""
+    """Wall time, CPU time, peak memory; there is no quicker way to know them."""
     print("a fresh copy of the project; `snakemake --cores 2` with the environment already installed")
     print(f"memory: proportional set sizes of the whole process tree, summed, every {EVERY} s")
-    return list(finished(quick)[1])
+    return list(finished()[1])
 
 
 def _peak_memory(process: subprocess.Popen) -> int:

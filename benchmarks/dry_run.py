@@ -20,7 +20,7 @@ REPEATS = 3
 
 
 def dry_run(folder: Path, *arguments: str) -> tuple[float, float, str]:
-    """Wall and CPU seconds of `snakemake --dry-run` in `folder`, the fastest of `REPEATS`, and what it said."""
+    """Wall and CPU seconds of `snakemake --dry-run` (the fastest of `REPEATS`), and what it said."""
     times = []
     for _ in range(REPEATS):
         before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
@@ -56,7 +56,7 @@ def empty_tables(folder: Path, config: Path) -> int:
 
 def run(quick: bool) -> list[Row]:
     """Both wall times."""
-    folder, _ = finished(quick)
+    folder, _ = finished()
     wall, cpu, said = dry_run(folder)
     nothing = "nothing to do" if "Nothing to be done" in said else "NOT finished: jobs remain"
     print(f"`snakemake --dry-run` in the copy that the demo ran in ({nothing}); fastest of {REPEATS}")

@@ -22,6 +22,7 @@ from sightline.frames import Frame
 
 GEOMETRY_OF_SPLIT = {"train": "train", "validate": "explain", "test": "explain"}
 MOST_PIXELS = 80_000_000  # of one file; more is taken for a decompression bomb
+LONGEST = 16  # times the shorter side: the grids that models take grow with the square of it
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP")
 ORIENTATION = 0x0112  # EXIF
 AT_ONCE = 16  # images per message to a worker
@@ -140,6 +141,8 @@ def read_grey(data: bytes, shape: tuple[int, int]) -> Image.Image:
                 f"is {width} x {height} pixels, but its table says {shape[1]} x {shape[0]}; correct the "
                 f"table or take the right file"
             )
+        if max(shape) > LONGEST * min(shape):
+            raise ValueError(f"is more than {LONGEST} times as long as wide; crop it")
         if getattr(image, "n_frames", 1) > 1:
             raise ValueError(f"holds {image.n_frames} pictures; split it")
         if image.getexif().get(ORIENTATION, 1) != 1:
@@ -150,7 +153,7 @@ def read_grey(data: bytes, shape: tuple[int, int]) -> Image.Image:
         raise ValueError(f"is not an image of type {', '.join(FORMATS)}; replace the file") from error
     except Image.DecompressionBombError as error:
         raise ValueError(f"has more than {MOST_PIXELS} pixels; reduce it") from error
-    except (OSError, SyntaxError, EOFError) as error:
+    except (OSError, SyntaxError, EOFError, TypeError) as error:
         raise ValueError(f"is damaged ({error}); take it again from its source") from error
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from sightline import options
 from sightline.errors import ConfigError
 
-if TYPE_CHECKING:
-    from sightline.study import Study
+Study = Any  # a `sightline.study.Study`, which imports this module
 
 CLASS_MIXES = ("thresholded", "weighted", "uniform", "predicted", "labelled", "none")
 

@@ -59,6 +59,7 @@ def test_encode_inverts_decode_and_union_is_or(seed):
         ("0 5", "outside"),
         (f"{HEIGHT * WIDTH} 2", "outside"),
         ("4 0", "outside"),
+        ("9223372036854775807 2", "outside"),
     ],
 )
 def test_texts_that_are_no_mask(text, words):

@@ -165,6 +165,12 @@ def test_an_image_without_a_split_is_skipped_with_a_reason(root):
     assert "split.csv.gz has no row for this image" in row["reason"] and "one release" in row["reason"]
 
 
+def test_filters_that_leave_nothing_say_what_each_left(root):
+    with pytest.raises(DatasetError, match=r"dataset 'cxr'.*no image is left; loosen a filter") as caught:
+        dataset.read("cxr", root, "mimic_cxr", {"views": ["XX"]}, {})
+    assert "\n  0 view XX" in str(caught.value) and " images of the release" in str(caught.value)
+
+
 def test_unknown_modules_are_named_with_those_that_exist(root):
     with pytest.raises(ConfigError, match=r"unknown adapter 'mimic'; expected one of .*mimic_cxr, tidy"):
         dataset.read("cxr", root, "mimic", {}, {})

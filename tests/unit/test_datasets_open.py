@@ -109,7 +109,9 @@ def damage(path: Path, row: int, column: str, value: str) -> None:
         ("cxr_kermany_pediatric", "kermany", "metadata.csv", "label", "VIRUS", ["NORMAL or PNEUMONIA"]),
         ("cxr_kermany_pediatric", "kermany", "metadata.csv", "split", "val", ["train or test"]),
         ("cxr_kermany_pediatric", "kermany", "metadata.csv", "image", "../x.jpeg", ["leaves the dataset's"]),
-        ("cxr_kermany_pediatric", "kermany", "metadata.csv", "width", "wide", ["a number of pixels"]),
+        ("cxr_kermany_pediatric", "kermany", "metadata.csv", "width", "wide", ["number of pixels"]),
+        ("cxr_kermany_pediatric", "kermany", "metadata.csv", "width", "640.5", ["a whole number of pixels"]),
+        ("gaze_andersson_images", "andersson", "trials.csv", "screen_w_px", "", ["a whole number of pixels"]),
         (
             "cxr_covid_open",
             "covid_cxr",

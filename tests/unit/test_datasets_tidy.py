@@ -149,6 +149,12 @@ def replace_in(root: Path, name: str, old: str, new: str) -> None:
             ",circle",
             ["boxes.csv: row 3", "shape is 'circle'", "rectangle or ellipse"],
         ),
+        (
+            "images.csv",
+            "films/b1.png",
+            "films/b1\0.png",
+            ["images.csv: row 3", "leaves the dataset's folder"],
+        ),
         ("boxes.csv", "xmin", "x", ["boxes.csv: row 1", "lacks the column(s) xmin"]),
         ("fixations.csv", "c1,r2", "z,r2", ["fixations.csv: row 4", "image is 'z'", "add its row there"]),
         ("fixations.csv", "duration", "length", ["fixations.csv: row 1", "timestamp_start_fixation"]),
@@ -160,6 +166,23 @@ def test_a_broken_folder_is_named_with_row_and_remedy(root, name, old, new, word
         read(root)
     for word in words:
         assert word in str(caught.value)
+
+
+def test_numbers_that_are_none_are_no_silent_gaps(root):
+    for name, column in (("images.csv", "spacing_y"), ("boxes.csv", "certainty")):
+        path = root / name
+        whole = path.read_text()
+        table = pd.read_csv(path, dtype=str).assign(**{column: "high"})
+        table.to_csv(path, index=False)
+        with pytest.raises(DatasetError, match=f"{name}: row 2: {column} is 'high'.*a number or nothing"):
+            read(root)
+        path.write_text(whole)
+
+
+def test_a_table_without_images(root):
+    (root / "images.csv").write_text("image,path,subject,split\n")
+    with pytest.raises(DatasetError, match="images.csv: has no row; add one for each image"):
+        read(root)
 
 
 def test_resolution_is_needed_somewhere(root):

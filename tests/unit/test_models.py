@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sightline.errors import ConfigError, DatasetError, IntegrityError
-from sightline.models import weights
+from sightline.models import device, weights
 from sightline.models.inputs import explain_input
 from sightline.models.network import architecture, build
 
@@ -247,3 +247,28 @@ def test_broken_and_missing_files_are_named(network, tmp_path):
         (tmp_path / name).write_bytes(whole[: len(whole) // 2])
         with pytest.raises(IntegrityError, match=f"{name}: not a whole"):
             weights.load(network, tmp_path / name)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_no_damage_to_a_checkpoint_escapes_untold(network, tmp_path, zipped):
+    """Bytes changed at random: weights that fit, or one of our errors."""
+    torch.save(network.state_dict(), tmp_path / "a.pth", _use_new_zipfile_serialization=zipped)
+    whole, random, refused = (tmp_path / "a.pth").read_bytes(), np.random.default_rng(0), 0
+    for _ in range(60):
+        content = np.frombuffer(whole, np.uint8).copy()
+        content[random.integers(0, 400, 3)] = random.integers(0, 256, 3)
+        (tmp_path / "a.pth").write_bytes(content.tobytes())
+        try:
+            weights.load(network, tmp_path / "a.pth")
+        except (DatasetError, IntegrityError) as error:
+            assert str(tmp_path / "a.pth") in str(error)
+            refused += 1
+    assert refused > 20
+
+
+def test_devices_by_name():
+    assert device.named("cpu").type == "cpu" and device.named("auto").type in ("cpu", "cuda")
+    with pytest.raises(ConfigError, match="device 'gpu': unknown; use 'auto', 'cpu'"):
+        device.named("gpu")
+    with pytest.raises(ConfigError, match=r"'cuda:99': this machine has \d+ CUDA device"):
+        device.named("cuda:99")

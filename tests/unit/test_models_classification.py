@@ -105,6 +105,20 @@ def test_one_seed_has_no_interval_over_seeds():
     assert table["interval"].str.startswith("none: one seed").all()
 
 
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_one_subject_has_no_interval_over_subjects(seeds):
+    given = predictions(seeds=seeds)
+    subjects = pd.Series("s", index=given["image"].unique())
+    table = auc_table(given, Interval("subjects_and_seeds", subjects=subjects))
+    assert table["low"].isna().all() and table["auc"].notna().all()
+    assert table["interval"].str.startswith("none: one subject").all()
+
+
+def test_no_prediction_is_an_empty_table():
+    table = auc_table(predictions()[:0])
+    assert tables.conform("classification", table, "test").num_rows == 0
+
+
 def test_seeds_with_other_images_are_refused():
     given = predictions()
     with pytest.raises(TableError, match="the seeds hold other images"):

@@ -1,6 +1,7 @@
 """Decoding once: the authors' pixels, frames that say where they lie, refusals with reasons, the gate."""
 
 import hashlib
+import io
 from pathlib import Path
 
 import numpy as np
@@ -151,6 +152,14 @@ def transparent(path: Path) -> None:
     Image.fromarray(np.dstack([SMOOTH, SMOOTH, SMOOTH, SMOOTH])).save(path)
 
 
+def without_height(path: Path) -> None:
+    """A TIFF whose tag of the height (0x0101) has become another."""
+    Image.fromarray(SMOOTH).save(path)
+    content = path.read_bytes()
+    at = content.index(b"\x01\x01\x04\x00\x01\x00\x00\x00")
+    path.write_bytes(content[:at] + b"\x02\x01" + content[at + 2 :])
+
+
 def bomb(path: Path) -> None:
     Image.new("1", (10_000, 8_500)).save(path)
 
@@ -176,6 +185,7 @@ def bomb(path: Path) -> None:
         ("x.jpg", turned, ["EXIF", "store it upright"]),
         ("x.png", transparent, ["'RGBA'", "RGB without transparency"]),
         ("x.png", bomb, ["more than 80000000 pixels", "reduce it"]),
+        ("x.tif", without_height, ["x.tif: is damaged", "take it again"]),
         ("x.gif", lambda path: Image.fromarray(SMOOTH).save(path), ["is not an image of type JPEG"]),
         ("../x.png", lambda path: None, ["leaves the dataset's folder"]),
     ],
@@ -209,6 +219,36 @@ def test_kinds_of_grey_agree(tmp_path, make):
     low, high = grey.min(), grey.max()
     expected = (SMOOTH - SMOOTH.min()) / (SMOOTH.max() - SMOOTH.min())
     np.testing.assert_allclose((grey - low) / (high - low), expected, atol=1.01 / 255)
+
+
+def test_a_sliver_is_refused_and_small_films_are_not(tmp_path):
+    """Its grid at side 224 would hold 12 billion pixels."""
+    files = {"sliver.png": (1, 500), "dot.png": (1, 1), "line.png": (1, 16)}
+    for name, shape in files.items():
+        Image.new("L", shape[::-1]).save(tmp_path / name)
+    images = images_table([(name, "test", shape) for name, shape in files.items()])
+    prepared, _, skipped = run(images, tmp_path, tmp_path / "out", [16])
+    assert skipped["path"].tolist() == ["sliver.png"]
+    assert "16 times as long as wide; crop it" in skipped["reason"].iloc[0]
+    assert [list(shape) for shape in prepared["shape"]] == [[16, 16], [256, 256]]
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png", "tiff", "bmp"])
+def test_no_damage_escapes_as_an_exception(kind):
+    """Bytes changed at random: a picture, or a reason in words."""
+    whole = io.BytesIO()
+    Image.fromarray(SMOOTH).save(whole, kind)
+    random = np.random.default_rng(0)
+    refused = 0
+    for _ in range(150):
+        content = np.frombuffer(whole.getvalue(), np.uint8).copy()
+        reach = len(content) if random.random() < 0.3 else 200
+        content[random.integers(0, reach, 3)] = random.integers(0, 256, 3)
+        try:
+            assert read_grey(content.tobytes(), SMOOTH.shape).mode == "L"
+        except ValueError:
+            refused += 1
+    assert refused > 5
 
 
 def test_nothing_good(tmp_path):

@@ -91,8 +91,8 @@ class _Watch(TorchDispatchMode):
         self.dims, self.places = dims, WeakTensorKeyDictionary()
 
     @classmethod
-    def _should_skip_dynamo(cls) -> bool:  # else torch loads its compiler, seconds, to keep it away from this mode
-        return False
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else torch loads its compiler, seconds, to keep it away from this mode
 
     def __torch_dispatch__(self, operation, types, arguments=(), keywords=None):
         keywords = keywords or {}

@@ -30,6 +30,8 @@ OPTIONS = {
     },
 }
 
+SCREEN = ["screen_w_px", "screen_h_px"]
+
 
 def sources(root: Path, folder: str = "", **options: object) -> list[Path]:
     """fixations.csv and trials.csv."""
@@ -45,10 +47,12 @@ def read(root: Path, dataset: str, folder: str = "", coder: str = "MN") -> Datas
     path, trials_path = sources(root, folder)
     trials = upstream.read_csv(
         trials_path,
-        ["trial", "image", "subject", "coder", "screen_w_px", "screen_h_px", "px_per_deg_x", "px_per_deg_y"],
+        ["trial", "image", "subject", "coder", *SCREEN, "px_per_deg_x", "px_per_deg_y"],
         root,
     )
-    chosen = trials[trials["coder"] == coder].reset_index(drop=True)
+    screens = {side: upstream.pixels(trials_path, trials[side], root) for side in SCREEN}
+    chosen = trials.assign(**screens, row=np.arange(len(trials)) + 2)[trials["coder"] == coder]
+    chosen = chosen.reset_index(drop=True)
     if chosen.empty:
         known = ", ".join(sorted(set(trials["coder"])))
         raise DatasetError(
@@ -81,7 +85,7 @@ def _images(trials: pd.DataFrame, path: Path, root: Path, folder: str) -> pd.Dat
     """Rows of `images`, one per photograph of the trials."""
     rows = []
     for image, trial in trials.groupby("image", sort=True):
-        where = f"{upstream.shown(path, root)}: row {trial.index[0] + 2}"
+        where = f"{upstream.shown(path, root)}: row {trial['row'].iloc[0]}"
         relative = str(Path(folder) / "images" / f"{image}.jpg")
         try:
             with Image.open(upstream.inside(root, relative, where)) as photograph:
@@ -90,7 +94,7 @@ def _images(trials: pd.DataFrame, path: Path, root: Path, folder: str) -> pd.Dat
             raise DatasetError(
                 f"{where}: photograph '{relative}' cannot be read ({type(error).__name__}); put it there"
             ) from error
-        screen = tuple(int(upstream.numbers(trial[side]).iloc[0]) for side in ("screen_w_px", "screen_h_px"))
+        screen = tuple(trial[side].iloc[0] for side in SCREEN)
         if (width, height) != screen:
             raise DatasetError(
                 f"{where}: photograph '{relative}' is {width} x {height}, the screen {screen[0]} x "

@@ -53,12 +53,8 @@ def read(root: Path, dataset: str, folder: str = "") -> Dataset:
             "split": "test",
             "evaluated": True,
             "path": [str(Path(folder) / "images" / relative) for relative in table["image"]],
-            **{
-                side: upstream.require_numbers(path, table[side], "a number of pixels", root, 1).astype(
-                    "int64"
-                )
-                for side in ("height", "width")
-            },
+            "height": upstream.pixels(path, table["height"], root),
+            "width": upstream.pixels(path, table["width"], root),
             "view": table["view"].where(table["view"] != "", None),
             "spacing_y": np.nan,
             "spacing_x": np.nan,

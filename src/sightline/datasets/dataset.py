@@ -11,16 +11,10 @@ import numpy as np
 import pandas as pd
 
 from sightline import tables
-from sightline.errors import ConfigError
+from sightline.errors import ConfigError, DatasetError
 
-OF_IMAGES = (
-    "labels",
-    "strata",
-    "boxes",
-    "masks",
-    "readings",
-    "fixations",
-)  # tables whose rows belong to an image
+# tables whose rows belong to an image
+OF_IMAGES = ("labels", "strata", "boxes", "masks", "readings", "fixations")
 
 
 @dataclass(frozen=True)
@@ -84,14 +78,19 @@ def read(name: str, root: Path, adapter: str, adapter_options: dict, annotations
 
     `adapter` and the keys of `annotations` name modules of this package. An adapter may have a third
     function, `select(dataset, **options) -> Dataset`, called last: it knows what the annotations evaluate.
-    Raises `DatasetError` for bad upstream files and `ConfigError` for a module that does not exist.
+    Raises `DatasetError` for bad upstream files, or where no image is left and none was refused (then the
+    gate after preparation says why), and `ConfigError` for a module that does not exist.
     """
     root = Path(root)
     module = _module(adapter, "read")
     dataset = module.read(root, name, **adapter_options)
     for annotation, options in annotations.items():
         dataset = _module(annotation, "annotate").annotate(root, dataset, **options)
-    return module.select(dataset, **adapter_options) if hasattr(module, "select") else dataset
+    dataset = module.select(dataset, **adapter_options) if hasattr(module, "select") else dataset
+    if dataset.images.empty and not (dataset.skipped["stage"] == "read").any():
+        left = "".join(f"\n  {row.images} {row.filter}" for row in dataset.cohort.itertuples())
+        raise DatasetError(f"dataset '{name}' ({root}): no image is left; loosen a filter or add some{left}")
+    return dataset
 
 
 def sources(root: Path, adapter: str, adapter_options: dict, annotations: dict[str, dict]) -> list[Path]:

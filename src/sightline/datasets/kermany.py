@@ -59,12 +59,8 @@ def read(root: Path, dataset: str, folder: str = "", validation_share: float = 0
             "split": table["split"].where(~_validating(table, validation_share), "validate"),
             "evaluated": table["split"] == "test",
             "path": [str(Path(folder) / relative) for relative in table["image"]],
-            **{
-                side: upstream.require_numbers(path, table[side], "a number of pixels", root, 1).astype(
-                    "int64"
-                )
-                for side in ("height", "width")
-            },
+            "height": upstream.pixels(path, table["height"], root),
+            "width": upstream.pixels(path, table["width"], root),
             "view": None,
             "spacing_y": np.nan,
             "spacing_x": np.nan,

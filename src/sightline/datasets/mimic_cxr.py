@@ -101,11 +101,6 @@ def _images(root: Path, folder: str, paths: list[Path]) -> tuple[pd.DataFrame, p
     upstream.require_text(path, metadata["subject_id"], SUBJECT_ID, "8 digits that start with 1", root)
     upstream.require_text(path, metadata["study_id"], STUDY_ID, "8 digits that start with 5", root)
     upstream.require_text(split_path, split["split"], "train|validate|test", "train, validate or test", root)
-    sides = [
-        upstream.require_numbers(path, metadata[side], "a number of pixels", root, 1)
-        for side in ("Rows", "Columns")
-    ]
-
     splits = metadata["dicom_id"].map(split.set_index("dicom_id")["split"])
     subject, study, image = metadata["subject_id"], metadata["study_id"], metadata["dicom_id"]
     images = pd.DataFrame(
@@ -117,17 +112,12 @@ def _images(root: Path, folder: str, paths: list[Path]) -> tuple[pd.DataFrame, p
             "split": splits,
             "evaluated": False,
             # built from ids that were checked, so it cannot leave the folder
-            "path": f"{folder}/files/p"
-            + subject.str[:2]
-            + "/p"
-            + subject
-            + "/s"
-            + study
-            + "/"
-            + image
-            + ".jpg",
-            "height": sides[0].astype("int64"),
-            "width": sides[1].astype("int64"),
+            "path": [
+                f"{folder}/files/p{one[:2]}/p{one}/s{of}/{name}.jpg"
+                for one, of, name in zip(subject, study, image)
+            ],
+            "height": upstream.pixels(path, metadata["Rows"], root),
+            "width": upstream.pixels(path, metadata["Columns"], root),
             "view": metadata["ViewPosition"].where(metadata["ViewPosition"] != "", None),
             "spacing_y": np.nan,
             "spacing_x": np.nan,

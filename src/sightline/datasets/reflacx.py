@@ -120,10 +120,7 @@ def _metadata(path: Path, root: Path) -> pd.DataFrame:
     discarded = table["eye_tracking_data_discarded"]
     upstream.require_text(path, discarded, "True|False", "True or False", root)
     marked = pd.DataFrame({label: _marked(path, table[label], root) for label in labels})
-    sides = {
-        side: upstream.require_numbers(path, table[side], "a number of pixels", root, least=1).astype("int64")
-        for side in ("image_size_x", "image_size_y")
-    }
+    sides = {side: upstream.pixels(path, table[side], root) for side in ("image_size_x", "image_size_y")}
     return table[ABOUT].assign(
         **sides,
         eye_tracking_data_discarded=discarded == "True",

@@ -19,7 +19,7 @@ def runs(text: str, shape: tuple[int, int]) -> np.ndarray:
         raise ValueError(f"is not whole numbers ({error})") from error
     start, stop = pairs[:, 0] - 1, pairs[:, 0] - 1 + pairs[:, 1]
     size = shape[0] * shape[1]
-    if len(pairs) and (start.min() < 0 or pairs[:, 1].min() < 1 or stop.max() > size):
+    if len(pairs) and (start.min() < 0 or pairs[:, 1].min() < 1 or pairs.max() > size or stop.max() > size):
         raise ValueError(f"has a run outside the {shape[0]} x {shape[1]} mask (pixels 1 to {size})")
     return np.stack([start, stop], axis=1)
 

@@ -69,6 +69,8 @@ def _checked(path: Path, root: Path) -> pd.DataFrame:
     upstream.require_unique(path, table["image"], root)
     upstream.require_text(path, table["split"], "train|validate|test", "train, validate or test", root)
     upstream.refuse(path, table["subject"], table["subject"] == "", "the id of a person", root)
+    if table.empty:
+        raise DatasetError(f"{upstream.shown(path, root)}: has no row; add one for each image")
     splits = table.groupby("subject")["split"].transform("nunique")
     if (splits > 1).any():
         at = int((splits > 1).argmax())
@@ -98,7 +100,7 @@ def _images(table: pd.DataFrame, path: Path, root: Path, folder: str) -> tuple[p
         name: table[name] if name in table else pd.Series("", table.index) for name in ("study", "view")
     }
     spacing = {
-        name: upstream.numbers(table[name]) if name in table else np.nan
+        name: upstream.optional_numbers(path, table[name], root) if name in table else np.nan
         for name in ("spacing_y", "spacing_x")
     }
     images = table[["image", "subject"]].assign(
@@ -139,7 +141,9 @@ def _boxes(
     defaults = {"reader": "", "label": "", "shape": "rectangle", "certainty": ""}
     boxes = _optional_table(path, ["image", "kind", *SIDES], defaults, table, images, root)
     upstream.require_text(path, boxes["shape"], "rectangle|ellipse", "rectangle or ellipse", root)
-    boxes = boxes.assign(id=boxes["image"], certainty=upstream.numbers(boxes["certainty"]))
+    boxes = boxes.assign(
+        id=boxes["image"], certainty=upstream.optional_numbers(path, boxes["certainty"], root)
+    )
     return checked_boxes(boxes, _path_column(path, boxes, root), boxes["row"])
 
 

@@ -124,12 +124,18 @@ def numbers(column: pd.Series) -> pd.Series:
     return pd.to_numeric(column, errors="coerce").astype("float64")
 
 
-def require_numbers(
-    path: Path, column: pd.Series, expected: str, root: Path | None, least: float
-) -> pd.Series:
-    """Text as finite numbers not below `least`. Raises `DatasetError` for any other cell."""
+def pixels(path: Path, column: pd.Series, root: Path | None) -> pd.Series:
+    """Text as whole numbers of at least 1. Raises `DatasetError` for any other cell."""
     values = numbers(column)
-    refuse(path, column, ~(np.isfinite(values) & (values >= least)), expected, root)
+    whole = np.isfinite(values) & (values >= 1) & (values % 1 == 0)
+    refuse(path, column, ~whole, "a whole number of pixels", root)
+    return values.astype("int64")
+
+
+def optional_numbers(path: Path, column: pd.Series, root: Path | None) -> pd.Series:
+    """Text as finite numbers, NaN where a cell is empty. Raises `DatasetError` for any other cell."""
+    values = numbers(column)
+    refuse(path, column, ~np.isfinite(values) & (column != ""), "a number or nothing", root)
     return values
 
 
@@ -140,10 +146,9 @@ def shown(path: Path, root: Path | None) -> str:
 
 def inside(root: Path, relative: str, where: str) -> Path:
     """`root / relative`. Raises `DatasetError` where that leaves the folder (`where` names file and row)."""
-    path = Path(
-        os.path.normpath(relative)
-    )  # by its words: a link that the user set inside the folder is theirs
-    if not relative or path.is_absolute() or path.parts[:1] in ((), ("..",)):
+    # by its words: a link that the user set inside the folder is theirs
+    path = Path(os.path.normpath(relative))
+    if not relative or "\0" in relative or path.is_absolute() or path.parts[:1] in ((), ("..",)):
         raise DatasetError(
             f"{where}: path '{relative}' leaves the dataset's folder; write it relative to that folder"
         )

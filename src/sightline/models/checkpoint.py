@@ -11,6 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from sightline.models.weights import DAMAGED
+
 
 @dataclass
 class State:
@@ -68,7 +70,7 @@ def read_checkpoint(path: str | Path, identity: str, say: Callable[[str], object
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
         whose, content = found["identity"], found["content"]
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError) as error:
+    except (pickle.UnpicklingError, *DAMAGED) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         say(f"{path}: not a checkpoint of ours ({reason}); training starts anew")
         return None

@@ -132,6 +132,8 @@ def _line(aucs: np.ndarray, interval: Interval, spread: tuple[float, int] | None
     mean, seeds = float(aucs.mean()), len(aucs)
     variance = float(aucs.var(ddof=1)) / seeds if seeds > 1 else 0.0
     if interval.kind == "subjects_and_seeds":
+        if spread[1] < 2:
+            return mean, np.nan, np.nan, "ok", "none: one subject" + note
         half, how = _satterthwaite(variance, seeds, *spread, interval)
     elif interval.kind not in ("seeds_t", "seeds_normal"):
         raise ValueError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import struct
 from pathlib import Path
 
 import torch
@@ -13,6 +14,9 @@ from torch import Tensor, nn
 
 from sightline.errors import DatasetError, IntegrityError
 
+# what reading a damaged checkpoint raises, beside the unpickler's own refusal
+DAMAGED = (OSError, EOFError, RuntimeError, AssertionError, LookupError)
+DAMAGED += (TypeError, ValueError, AttributeError, struct.error)
 # under which a checkpoint keeps the weights when it keeps more than them
 WRAPPERS = ("state_dict", "model_state_dict", "model", "network", "net", "weights")
 
@@ -62,7 +66,7 @@ def read(path: str | Path) -> dict[str, Tensor]:
             f"{path}: refused, because it is no checkpoint or holds more than tensors, and could run code "
             f"when opened ({reason}). Ask its owner for a state dict: torch.save(model.state_dict(), path)"
         ) from error
-    except (RuntimeError, EOFError, OSError) as error:
+    except DAMAGED as error:
         raise IntegrityError(f"{path}: not a whole PyTorch checkpoint ({error}); copy it again") from error
     return _state_dict(content, path)
 
