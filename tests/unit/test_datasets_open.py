@@ -62,6 +62,18 @@ def test_covid_films_with_lung_boxes_their_hull_and_masks(real):
         assert chest.loc[Path(image).stem, ["xmin", "ymax"]].tolist() == expected.loc[image].tolist()
 
 
+@pytest.mark.parametrize(
+    ("folder", "adapter", "last"),
+    [
+        ("cxr_kermany_pediatric", "kermany", {"training": (180, 180), "evaluation": (60, 60)}),
+        ("cxr_covid_open", "covid_cxr", {"evaluation": (113, 63), "lung masks": (83, 41)}),
+    ],
+)
+def test_the_cohort_tells_every_purpose(real, folder, adapter, last):
+    cohort = read(real / folder, adapter).cohort.sort_values("step").groupby("flow").last()
+    assert {flow: (row["images"], row["subjects"]) for flow, row in cohort.iterrows()} == last
+
+
 @pytest.mark.parametrize(("coder", "count"), [("MN", 403), ("RA", 391)])
 def test_andersson_participants_look_at_photographs(real, coder, count):
     root = real / "gaze_andersson_images"

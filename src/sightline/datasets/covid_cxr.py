@@ -69,7 +69,14 @@ def read(root: Path, dataset: str, folder: str = "") -> Dataset:
     strata = pd.DataFrame(
         {"image": image, "stratum": "finding", "value": table["finding"], "model": None, "seed": None}
     )
-    cohort = cohort_flow("evaluation", [("images of the table", images)])
+    marked = images[images["image"].isin(masks["image"])]
+    cohort = pd.concat(
+        [
+            cohort_flow("evaluation", [("images of the table", images)]),
+            cohort_flow("lung masks", [("images of the table", images), ("with a lung mask", marked)]),
+        ],
+        ignore_index=True,
+    )
     return Dataset.nothing(dataset).adding(
         images=images, masks=masks, boxes=boxes, strata=strata, cohort=cohort, skipped=refused
     )

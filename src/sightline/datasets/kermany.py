@@ -68,9 +68,14 @@ def read(root: Path, dataset: str, folder: str = "", validation_share: float = 0
     )
     value = table["label"].map(CLASSES)
     labels = pd.DataFrame({"image": images["image"], "label": "Pneumonia", "value": value, "raw": value})
-    learnt = images[images["split"] != "test"]
-    flow = [("images of the table", images), ("split train or validate", learnt)]
-    cohort = cohort_flow("training", flow)
+    learnt, tested = images[images["split"] != "test"], images[images["split"] == "test"]
+    cohort = pd.concat(
+        [
+            cohort_flow("training", [("images of the table", images), ("split train or validate", learnt)]),
+            cohort_flow("evaluation", [("images of the table", images), ("split test", tested)]),
+        ],
+        ignore_index=True,
+    )
     return Dataset.nothing(dataset).adding(images=images, labels=labels, cohort=cohort)
 
 
