@@ -25,7 +25,7 @@ def versions() -> dict[str, str]:
 
 
 def of_study(study: Mapping[str, Any]) -> dict[str, str]:
-    """Datasets, models with recipe and seeds, methods, references and intervals, as the configuration has them."""
+    """Datasets with credits, models with recipe and seeds, methods and intervals, as configured."""
     seeds: dict[str, set[int]] = {}
     for run in study["runs"].values():
         for model in run["models"]:
@@ -37,10 +37,13 @@ def of_study(study: Mapping[str, Any]) -> dict[str, str]:
         said[f"Dataset {name}"] = f"{dataset['adapter']['name']} ({kind})" + (
             f", with {added}" if added else ""
         )
+        if dataset["credit"]:
+            said[f"Credit for {name}"] = dataset["credit"]
     for name, model in study["models"].items():
         used = ", ".join(map(str, sorted(seeds.get(name, ())))) or "none"
         said[f"Model {name}"] = (
-            f"{model['architecture']['name']}, trained on {model['train_on']} by recipe '{model['recipe']}', seeds {used}"
+            f"{model['architecture']['name']}, trained on {model['train_on']} by recipe '{model['recipe']}', "
+            f"seeds {used}"
         )
     for name, method in study["methods"].items():
         said[f"Method {name}"] = f"{method['kind']}, read as {', '.join(method['readings'])}"
