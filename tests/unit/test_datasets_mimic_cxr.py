@@ -120,8 +120,8 @@ def set_cell(row: int, column: str, value: str):
             ["row 3", "subject_id is '../../etc'", "8 digits"],
         ),
         ("metadata", set_cell(3, "study_id", "40000001"), ["row 3", "study_id", "start with 5"]),
-        ("metadata", set_cell(6, "Rows", "nan"), ["row 6", "Rows", "a number of pixels"]),
-        ("metadata", set_cell(6, "Columns", "0"), ["row 6", "Columns is '0'", "a number of pixels"]),
+        ("metadata", set_cell(6, "Rows", "nan"), ["row 6", "Rows", "a whole number of pixels"]),
+        ("metadata", set_cell(6, "Columns", "0"), ["row 6", "Columns is '0'", "a whole number of pixels"]),
         (
             "metadata",
             lambda frame: frame.drop(columns="ViewPosition"),

@@ -250,6 +250,7 @@ def test_broken_and_missing_files_are_named(network, tmp_path):
 
 
 @pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_no_damage_to_a_checkpoint_escapes_untold(network, tmp_path, zipped):
     """Bytes changed at random: weights that fit, or one of our errors."""
     torch.save(network.state_dict(), tmp_path / "a.pth", _use_new_zipfile_serialization=zipped)

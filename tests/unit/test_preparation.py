@@ -152,14 +152,6 @@ def transparent(path: Path) -> None:
     Image.fromarray(np.dstack([SMOOTH, SMOOTH, SMOOTH, SMOOTH])).save(path)
 
 
-def without_height(path: Path) -> None:
-    """A TIFF whose tag of the height (0x0101) has become another."""
-    Image.fromarray(SMOOTH).save(path)
-    content = path.read_bytes()
-    at = content.index(b"\x01\x01\x04\x00\x01\x00\x00\x00")
-    path.write_bytes(content[:at] + b"\x02\x01" + content[at + 2 :])
-
-
 def bomb(path: Path) -> None:
     Image.new("1", (10_000, 8_500)).save(path)
 
@@ -185,7 +177,6 @@ def bomb(path: Path) -> None:
         ("x.jpg", turned, ["EXIF", "store it upright"]),
         ("x.png", transparent, ["'RGBA'", "RGB without transparency"]),
         ("x.png", bomb, ["more than 80000000 pixels", "reduce it"]),
-        ("x.tif", without_height, ["x.tif: is damaged", "take it again"]),
         ("x.gif", lambda path: Image.fromarray(SMOOTH).save(path), ["is not an image of type JPEG"]),
         ("../x.png", lambda path: None, ["leaves the dataset's folder"]),
     ],
@@ -234,15 +225,16 @@ def test_a_sliver_is_refused_and_small_films_are_not(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "png", "tiff", "bmp"])
+@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_no_damage_escapes_as_an_exception(kind):
     """Bytes changed at random: a picture, or a reason in words."""
     whole = io.BytesIO()
     Image.fromarray(SMOOTH).save(whole, kind)
     random = np.random.default_rng(0)
     refused = 0
-    for _ in range(150):
+    for _ in range(400):
         content = np.frombuffer(whole.getvalue(), np.uint8).copy()
-        reach = len(content) if random.random() < 0.3 else 200
+        reach = len(content) if random.random() < 0.3 else min(200, len(content))
         content[random.integers(0, reach, 3)] = random.integers(0, 256, 3)
         try:
             assert read_grey(content.tobytes(), SMOOTH.shape).mode == "L"
