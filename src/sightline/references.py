@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+
+import numpy as np
+import pandas as pd
 
 from sightline import arrays, scoring, tables
 
@@ -36,12 +39,51 @@ def opened(files: Files, chosen: Mapping[str, Mapping], leave_outs: Sequence[str
 
 def gaze(files: Files, name: str, leave_outs: Sequence[str]) -> scoring.GazeReference:
     """Every reader's gaze, with the center bias of each of `leave_outs`."""
-    found = scoring.gaze_reference(name, tables.read("gaze", files.gaze), arrays.open_flat(files.gaze_values))
+    found = gaze_reference(name, tables.read("gaze", files.gaze), arrays.open_flat(files.gaze_values))
     biases = tables.read("center_bias", files.center_bias)
-    return scoring.with_center_bias(found, biases, arrays.open_flat(files.center_bias_values), leave_outs)
+    return with_center_bias(found, biases, arrays.open_flat(files.center_bias_values), leave_outs)
 
 
 def region(files: Files, name: str) -> scoring.RegionReference:
     """The region called `name`: `missing` on images that have none."""
     rows = tables.read("regions", files.regions)
-    return scoring.region_reference(name, rows[rows["kind"] == name], arrays.open_flat(files.region_values))
+    return region_reference(name, rows[rows["kind"] == name], arrays.open_flat(files.region_values))
+
+
+def gaze_reference(name: str, gaze: pd.DataFrame, values: np.ndarray) -> scoring.GazeReference:
+    """A `GazeReference` over table `gaze` and its flat `values`, without center bias."""
+    by_image: dict[str, list] = {}
+    for row in gaze.sort_values(["image", "reader"]).itertuples():
+        by_image.setdefault(row.image, []).append(row)
+    return scoring.GazeReference(
+        name, lambda image: [(row.reader, stored(row, values)) for row in by_image.get(image, [])]
+    )
+
+
+def with_center_bias(
+    reference: scoring.GazeReference, center_bias: pd.DataFrame, values: np.ndarray, leave_outs: Sequence[str]
+) -> scoring.GazeReference:
+    """`reference` with the center bias of `leave_outs` from table `center_bias` and its flat `values`."""
+    by_image: dict[str, dict] = {}
+    for row in center_bias[center_bias["leave_out"].isin(list(leave_outs))].itertuples():
+        by_image.setdefault(row.image, {})[row.leave_out] = row
+    return replace(
+        reference,
+        center_bias=lambda image: {key: stored(row, values) for key, row in by_image.get(image, {}).items()},
+        leave_outs=tuple(leave_outs),
+    )
+
+
+def region_reference(name: str, regions: pd.DataFrame, values: np.ndarray) -> scoring.RegionReference:
+    """A `RegionReference` over the rows of one kind of table `regions` and its flat `values`."""
+    rows = {row.image: row for row in regions.itertuples()}
+    lost = scoring.Absent("missing", f"the image has no region '{name}'")
+    return scoring.RegionReference(name, lambda image: stored(rows[image], values) if image in rows else lost)
+
+
+def stored(row: tuple, values: np.ndarray) -> scoring.Answer:
+    """The array that a table's row points at, or why there is none: a reference not there is `missing`."""
+    if row.status == "ok":
+        return arrays.view(values, row.offset, row.shape)
+    status = row.status if row.status in ("not_applicable", "failed") else "missing"
+    return scoring.Absent(status, f"{row.status}: {row.reason}")

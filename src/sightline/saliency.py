@@ -25,7 +25,7 @@ class Saliency:
         self._said = dict(iter(said.groupby("image")))
 
     def get(self, image: str, chosen: Mapping[str, Mapping[str, str]], frame: Frame) -> dict[str, Answer]:
-        """The map of `image` in `frame` under each of the `chosen` readings (name -> {classes, clip}), or why not."""
+        """The map of `image` in `frame` under each `chosen` reading (name -> {classes, clip}), or why not."""
         problem = self._maps.problem(image)
         if problem:
             return dict.fromkeys(chosen, Absent(*problem))

@@ -1,6 +1,4 @@
-"""Maps against references: every map, reading, reference, metric gets a row of table `scores`, with a
-value or a reason.
-"""
+"""Maps against references: everything that is asked gets a row of table `scores`, a value or a reason."""
 
 from __future__ import annotations
 
@@ -13,7 +11,7 @@ from types import ModuleType
 import numpy as np
 import pandas as pd
 
-from sightline import arrays, metrics, tables
+from sightline import metrics, tables
 from sightline.errors import ConfigError
 from sightline.metrics import similarity
 from sightline.metrics.similarity import Ranked, References
@@ -43,10 +41,9 @@ class MapsOf:
 
 @dataclass(frozen=True)
 class GazeReference:
-    """Gaze in the scoring frame, by image: `readings` gives (reader, map), `center_bias` gives {leave_out:
-    map}.
+    """Gaze in the scoring frame, by image: `readings` gives (reader, map), `center_bias` {leave_out: map}.
 
-    With two or more readers the reference of reader i is the mean of the others' maps; with one it is that
+    With two or more readers the reference of reader i is the mean of the others' maps, with one that
     reader's.
     """
 
@@ -68,9 +65,7 @@ Reference = GazeReference | RegionReference
 
 
 def families() -> dict[str, ModuleType]:
-    """The module of each metric, by the metric's name: all modules of `sightline.metrics` that state
-    `METRICS`.
-    """
+    """The module of each metric by its name: the modules of `sightline.metrics` that state `METRICS`."""
     found = {}
     for module in pkgutil.iter_modules(metrics.__path__):
         family = importlib.import_module(f"sightline.metrics.{module.name}")
@@ -93,8 +88,7 @@ def score_image(
     center_biases: dict[str, np.ndarray],
     names: Sequence[str],
 ) -> dict[tuple[str, str], np.ndarray]:
-    """{(metric, leave_out): scores (R,)} of one map against the gaze `maps` (R, h, w) of an image's R
-    readers.
+    """{(metric, leave_out): scores (R,)} of one map against the gaze `maps` (R, h, w) of R readers.
 
     Score i is against the mean of the other maps (R = 1: against the one map). leave_out is "" for metrics
     without center bias. NaN where undefined; see `similarity` for the errors.
@@ -154,9 +148,7 @@ def table(maps_of: MapsOf, rows: Sequence[tuple]) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Target:
-    """One reference of one image, prepared for many maps; `absent` holds (reader, why) of those that are
-    not there.
-    """
+    """One reference of one image, prepared for many maps; `absent` holds (reader, why) of the missing."""
 
     name: str
     kind: str  # gaze | region
@@ -173,9 +165,7 @@ class Target:
 
 
 class Asked:
-    """The metrics that are asked for, with their modules. Raises `ConfigError`, listing all, for an
-    unknown one.
-    """
+    """The metrics that are asked for, with their modules. Raises `ConfigError` for an unknown one."""
 
     def __init__(self, names: Sequence[str]):
         known = families()
@@ -251,9 +241,7 @@ def rank(answer: Answer) -> Ranked | Absent:
 
 
 def score_target(target: Target, ranked: Ranked | Absent, asked: Asked) -> Iterator[tuple]:
-    """(reader, metric, center_bias, value, status, reason) for each reader, metric and leave-out of
-    `target`.
-    """
+    """(reader, metric, center_bias, value, status, reason) for everything asked of `target`."""
     pairs = asked.pairs(target)
     inherited = dict(target.absent)
     if isinstance(
@@ -287,46 +275,3 @@ def _why_undefined(target: Target, ranked: Ranked) -> str:
     if target.kind == "region":
         return "the map has no positive value"
     return "the reference or the center bias is constant or without mass"
-
-
-def gaze_reference(name: str, gaze: pd.DataFrame, values: np.ndarray) -> GazeReference:
-    """A `GazeReference` over table `gaze` and its flat `values`, without center bias (see
-    `with_center_bias`).
-    """
-    by_image: dict[str, list] = {}
-    for row in gaze.sort_values(["image", "reader"]).itertuples():
-        by_image.setdefault(row.image, []).append(row)
-    return GazeReference(
-        name, lambda image: [(row.reader, stored(row, values)) for row in by_image.get(image, [])]
-    )
-
-
-def with_center_bias(
-    reference: GazeReference, center_bias: pd.DataFrame, values: np.ndarray, leave_outs: Sequence[str]
-) -> GazeReference:
-    """`reference` with the center bias of `leave_outs` from table `center_bias` and its flat `values`."""
-    by_image: dict[str, dict] = {}
-    for row in center_bias[center_bias["leave_out"].isin(list(leave_outs))].itertuples():
-        by_image.setdefault(row.image, {})[row.leave_out] = row
-    return replace(
-        reference,
-        center_bias=lambda image: {key: stored(row, values) for key, row in by_image.get(image, {}).items()},
-        leave_outs=tuple(leave_outs),
-    )
-
-
-def region_reference(name: str, regions: pd.DataFrame, values: np.ndarray) -> RegionReference:
-    """A `RegionReference` over the rows of one kind of table `regions` and its flat `values`."""
-    rows = {row.image: row for row in regions.itertuples()}
-    lost = Absent("missing", f"the image has no region '{name}'")
-    return RegionReference(name, lambda image: stored(rows[image], values) if image in rows else lost)
-
-
-def stored(row: tuple, values: np.ndarray) -> Answer:
-    """The array that a table's row points at; a row without one says why: a reference not there is
-    `missing`.
-    """
-    if row.status == "ok":
-        return arrays.view(values, row.offset, row.shape)
-    status = row.status if row.status in ("not_applicable", "failed") else "missing"
-    return Absent(status, f"{row.status}: {row.reason}")

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sightline import center_bias, scoring, tables
+from sightline import center_bias, references, scoring, tables
 from sightline.errors import ConfigError
 from sightline.metrics.localisation import mass_inside, mass_over_area, pointing_game
 from sightline.metrics.similarity import auc, ncc, sauc, sncc
@@ -217,8 +217,8 @@ def test_references_from_stored_tables():
             for i, out in enumerate(["none", "image"])
         ]
     )
-    reference = scoring.with_center_bias(
-        scoring.gaze_reference("gaze", rows, flat["gaze"]), bias_rows, flat["bias"], ["image"]
+    reference = references.with_center_bias(
+        references.gaze_reference("gaze", rows, flat["gaze"]), bias_rows, flat["bias"], ["image"]
     )
     (one, first), (two, second), (three, lost) = reference.readings("a")
     assert (one, two, three) == ("1", "2", "3") and lost == Absent("missing", "empty: no fixation")
@@ -226,7 +226,9 @@ def test_references_from_stored_tables():
     assert list(reference.center_bias("a")) == ["image"] == list(reference.leave_outs)
     assert np.array_equal(reference.center_bias("a")["image"], density(4))
     assert reference.readings("z") == [] and reference.center_bias("z") == {}
-    region = scoring.region_reference("lungs", bias_rows.iloc[:1].drop(columns="leave_out"), flat["region"])
+    region = references.region_reference(
+        "lungs", bias_rows.iloc[:1].drop(columns="leave_out"), flat["region"]
+    )
     assert np.array_equal(region.mask("a"), density(5) > 0.003)
     assert region.mask("z").status == "missing"
 

@@ -18,8 +18,7 @@ class Batch:
 
 
 def plan(inputs: Mapping[str, Frame], size: int) -> list[Batch]:
-    """Batches of at most `size` images: grouped by input shape, sorted by shape and id, whatever the given
-    order.
+    """Batches of at most `size` images of one input shape, sorted by shape and id whatever the given order.
 
     `inputs` holds, for each image, the frame of the pixels that the network sees.
     """

@@ -25,8 +25,7 @@ def apply(
     """The network that is explained under condition `kind`; the given one is not changed.
 
     `build()` makes the same architecture with weights drawn from torch's generator; `seed` fixes them
-    (derive it from the study's seed, the model and its seed). Raises `ConfigError` for an unknown kind or
-    choice of layers.
+    (derive it from the study's seed, the model and its seed). Raises `ConfigError` for an unknown choice.
     """
     if kind == "clean":
         return network

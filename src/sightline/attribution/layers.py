@@ -1,5 +1,4 @@
-"""Where a layer's cells lie in the model's input: receptive-field centres, from strides, paddings and
-kernels.
+"""Where a layer's cells lie in the model's input: receptive-field centres, by strides, paddings, kernels.
 
 The network is run once on zeros while every tensor operation is watched; each tensor's grid is placed from
 its inputs' grids. This follows the real data flow (functional calls, branches, skips) of networks that no
@@ -42,8 +41,7 @@ KEEPS |= {"native_batch_norm", "native_dropout", "native_group_norm"}
 
 
 def place(network: nn.Module, names: Sequence[str], input_shape: tuple[int, ...]) -> dict[str, Frame | None]:
-    """The frame of each named module's output grid in input pixels, for inputs of `input_shape` (C, [D,] H,
-    W).
+    """The frame of each named module's output grid in pixels of inputs of `input_shape` (C, [D,] H, W).
 
     Grid index = scale * input index + shift is the centre of a cell's receptive field (a module that runs
     more than once: its last output). None where the output is no (B, C, *grid), or an operation on the way
@@ -74,11 +72,10 @@ def place(network: nn.Module, names: Sequence[str], input_shape: tuple[int, ...]
 
 
 def usual_resize(input_shape: tuple[int, ...], grid_shape: tuple[int, ...]) -> Frame:
-    """The grid stretched over the whole input, edges on edges, as most libraries place it (shapes ([D,] H,
-    W)).
+    """The grid stretched over the whole input, edges on edges, as most libraries place it.
 
-    Right for networks that shrink by pooling without overlap; in a ResNet half a cell too far right and
-    down.
+    Shapes are ([D,] H, W). Right for networks that shrink by pooling without overlap; in a ResNet half a cell
+    too far right and down.
     """
     return Frame.resized(tuple(input_shape), tuple(grid_shape))
 
@@ -127,9 +124,7 @@ class _Watch(TorchDispatchMode):
 
 
 def _agree(a: Frame, b: Frame) -> bool:
-    """Whether first and last cells of two grids of one shape lie within `AGREE` input pixels of each
-    other.
-    """
+    """Whether the first and last cells of two grids of one shape lie within `AGREE` input pixels."""
     for axis, side in enumerate(reversed(a.shape)):
         for index in (0, side - 1):
             apart = (index - a.shift[axis]) / a.scale[axis] - (index - b.shift[axis]) / b.scale[axis]

@@ -35,9 +35,7 @@ MACHINE = (torch.OutOfMemoryError, torch.AcceleratorError)
 
 
 class NotApplicable(Exception):
-    """Raised by `explain` where only the run shows that a method does not suit the model; holds the
-    reason.
-    """
+    """Raised by `explain` where only the run shows that a method does not suit the model: the reason."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +62,7 @@ class Explained:
         self.network.to(self.device).eval().requires_grad_(False)
 
     def modules(self, names: Sequence[str]) -> dict[str, nn.Module]:
-        """Modules by name, in order; a name of `layers` stands for its modules. Raises `KeyError` for an
-        unknown one.
-        """
+        """Modules by name, in order; a name of `layers` stands for its modules. `KeyError` for others."""
         known = dict(self.network.named_modules())
         return {one: known[one] for name in names for one in self.layers.get(name, (name,))}
 
@@ -99,10 +95,10 @@ class Explained:
 
 @dataclass(frozen=True)
 class Targets:
-    """Named scalars of a network's outputs: `scalars(outputs)` gives (B, T), differentiable, rows
-    independent.
+    """Named scalars of a network's outputs: `scalars(outputs)` gives (B, T), differentiable.
 
-    A target that differs between images (a frozen region, a gallery) is a closure made for its batch.
+    Rows are independent. A target that differs between images (a frozen region, a gallery) is a closure
+    made for its batch.
     """
 
     names: tuple[str, ...]
@@ -110,8 +106,9 @@ class Targets:
 
 
 def classes(labels: Sequence[str], chosen: Sequence[str] | None = None) -> Targets:
-    """The logits of the `chosen` classes (None: all), of outputs (B, len(labels)). Unknown names:
-    `ConfigError`.
+    """The logits of the `chosen` classes (None: all), of outputs (B, len(labels)).
+
+    Raises `ConfigError` for a class that the model has not.
     """
     labels = tuple(labels)
     chosen = labels if chosen is None else tuple(chosen)
@@ -185,8 +182,7 @@ def run(
     load: Callable[[Batch], Tensor],
     targets: Targets | None = None,
 ) -> Iterator[Explanation]:
-    """Explain batch by batch, in order; `load` gives a batch's pixels (B, C, [D,] H, W) as the network
-    takes them.
+    """Explain batch by batch, in order; `load` gives a batch's pixels (B, C, [D,] H, W), normalised.
 
     `targets` None stands for all classes. A method that cannot be right gives not_applicable for every
     batch, an error in one batch `failed` for that batch alone. Raises what `load` raises, and errors of the

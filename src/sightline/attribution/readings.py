@@ -19,9 +19,7 @@ CLIPS = {"none": np.asarray, "relu": lambda values: np.maximum(values, 0.0), "ab
 
 @dataclass(frozen=True)
 class Source:
-    """Maps of one image on one source grid: values (T, *grid) in the order of `targets`, `frame` in the
-    image.
-    """
+    """Maps of one image on one source grid: values (T, *grid) by target; `frame` places it in the image."""
 
     source: str
     targets: tuple[str, ...]
@@ -31,9 +29,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Outputs:
-    """A model's outputs for one image, in the model's order of labels; `values` are the labels' truth, NaN
-    unknown.
-    """
+    """A model's outputs for one image, in its order of labels; `values` are the truth, NaN where unknown."""
 
     labels: tuple[str, ...]
     logits: np.ndarray
@@ -51,9 +47,7 @@ class Reading:
     clip: str = "none"
 
     def __post_init__(self) -> None:
-        """Refuse an unknown clip with a `ValueError`; whether a class exists shows with the model's
-        labels.
-        """
+        """Refuse an unknown clip with a `ValueError`; whether a class exists shows with the labels."""
         if self.clip not in CLIPS:
             raise ValueError(f"unknown clip {self.clip!r}; expected one of {', '.join(CLIPS)}")
 

@@ -1,6 +1,4 @@
-"""Maps on disk: the table 'maps' with one row per image, target and source, their values in one flat array
-beside it.
-"""
+"""Maps on disk: table 'maps', a row per image, target and source; values in one flat array beside it."""
 
 from __future__ import annotations
 
@@ -27,11 +25,11 @@ def write(
     table_path: str | Path,
     values_path: str | Path,
 ) -> pd.DataFrame:
-    """Write what `maps.run` gives and return its outputs: dataset, model, seed, condition, image, label,
-    logit.
+    """Write what `maps.run` gives and return its outputs.
 
-    `identity` holds dataset, model, seed, condition and method. A map with a value that is not finite is a
-    `failed` row that counts them. Nothing is left behind where an explanation raises.
+    These have dataset, model, seed, condition, image, label, logit. `identity` holds dataset, model,
+    seed, condition and method. A map with a value that is not finite is a `failed` row that counts them.
+    Nothing is left behind where an explanation raises.
     """
     rows: list[dict] = []
     outputs: list[dict] = []
@@ -98,9 +96,7 @@ def concatenate(
 
 
 def bytes_per_image(grids: Sequence[Sequence[int]], targets: int) -> int:
-    """What one image's maps take on disk (float32), for the source grids' shapes and the number of
-    targets.
-    """
+    """Bytes of one image's maps on disk (float32), from the source grids and the number of targets."""
     return 4 * targets * sum(int(np.prod(grid)) for grid in grids)
 
 
@@ -126,9 +122,7 @@ class MapStore:
         self._values = arrays.open_flat(values_path)
 
     def problem(self, image: str) -> tuple[str, str] | None:
-        """Status and reason where a map of `image` is not ok, or the image has none (`missing`); else
-        None.
-        """
+        """Status and reason where a map of `image` is not ok or the image has none (`missing`), else None."""
         if image in self._rows or image in self._problems:
             return self._problems.get(image)
         return "missing", f"{self.table_path}: no map of image {image}"

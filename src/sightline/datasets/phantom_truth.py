@@ -1,5 +1,4 @@
-"""Where the phantom planted its findings and markers: `phantom_truth.csv` beside its upstream tree; not
-upstream."""
+"""Where the phantom planted findings and markers: `phantom_truth.csv` beside its upstream tree."""
 
 from __future__ import annotations
 
@@ -29,8 +28,7 @@ def sources(root: Path, truth_file: str = "phantom_truth.csv") -> list[Path]:
 
 
 def annotate(root: Path, dataset: Dataset, truth_file: str = "phantom_truth.csv") -> Dataset:
-    """`dataset` with the planted places added to its boxes (kinds finding and marker, reader ""), for its
-    images.
+    """`dataset` with the places planted in its images as boxes (kinds finding and marker, reader "").
 
     Boxes are in image pixels. Raises `DatasetError`, naming file and line, where the table is missing, lacks
     a column, or holds an unknown kind or shape or a box that is none.

@@ -1,7 +1,6 @@
 """How much of a saliency map lies inside a region: lungs, a finding's box, a marker.
 
-Mass is the map's positive part: negative values are evidence against, and count as none. Saliency is taken in
-float32.
+Mass is the map's positive part: negative values are evidence against, and count as none. Maps are float32.
 """
 
 from __future__ import annotations
@@ -46,15 +45,12 @@ def mass_inside(saliency: np.ndarray, region: np.ndarray) -> float:
 
 
 def mass_over_area(saliency: np.ndarray, region: np.ndarray) -> float:
-    """`mass_inside` over the region's share of the area: 1 by chance; NaN without positive mass or with no
-    region.
-    """
+    """`mass_inside` over the region's share of the area: 1 by chance; NaN without positive mass or region."""
     return _one("mass_over_area", saliency, region)
 
 
 def pointing_game(saliency: np.ndarray, region: np.ndarray) -> float:
-    """1 where the maximum of `saliency` lies in `region`, else 0; with tied maxima, the share of them that
-    do.
+    """1 where the maximum of `saliency` lies in `region`, else 0; of tied maxima, the share that do.
 
     A constant map thus scores the region's share of the area. (Zhang et al. 2018, without their tolerance.)
     """

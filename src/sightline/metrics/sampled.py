@@ -1,7 +1,7 @@
-"""AUC and sAUC from drawn pixels, as the chest x-ray gaze study's authors estimate them; for comparison with their noise.
+"""AUC and sAUC from drawn pixels, as the chest x-ray gaze study's authors: for comparison with their noise.
 
-What `similarity` computes exactly is drawn here: 1,000 positives and 1,000 negatives, with replacement (Bigolin
-Lanfredi et al. 2022, the authors' code; the SD of one draw is about 0.007 to 0.0135).
+What `similarity` computes exactly is drawn here: 1,000 positives and 1,000 negatives, with replacement
+(Bigolin Lanfredi et al. 2022, the authors' code; the SD of one draw is about 0.007 to 0.0135).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ METRICS = {
         "center_bias": True,
         "chance": 0.5,
         "symbol": "sAUC, sampled",
-        "description": "AUC of 1,000 pixels drawn from the reference against 1,000 drawn from the center bias.",
+        "description": "AUC of 1,000 pixels drawn from the reference against 1,000 from the center bias.",
     },
 }
 
@@ -41,9 +41,9 @@ def sampled_auc(
     n: int = DRAWN,
     mask: np.ndarray | None = None,
 ) -> float:
-    """AUC (sAUC with `center_bias`) of `n` + `n` pixels of arrays of one shape, drawn with replacement, ties half.
+    """AUC (sAUC with `center_bias`) of `n` + `n` pixels of arrays of one shape, drawn with replacement.
 
-    NaN for a density without mass. Raises `ValueError` as `similarity.auc` does.
+    Ties count half; NaN for a density without mass. Raises `ValueError` as `similarity.auc` does.
     """
     bias = None if center_bias is None else prepare([center_bias], mask).density[0]
     return _drawn(Ranked(saliency, mask).values, prepare([reference], mask).density[0], bias, draws, n)
@@ -54,7 +54,8 @@ def evaluate(
 ) -> dict[tuple[str, str], np.ndarray]:
     """{(metric, leave_out): scores (R,)} of one map against R references; see `similarity.evaluate`.
 
-    The generator follows from the values that are compared, so that a pair of map and reference always gives one draw.
+    The generator follows from the values that are compared, so that a pair of map and reference always
+    gives one draw.
     """
     biases: dict[tuple[str, str], np.ndarray | None] = {}
     if "auc_sampled" in names:

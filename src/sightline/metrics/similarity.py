@@ -48,8 +48,7 @@ METRICS = {
 def ncc(reference: np.ndarray, saliency: np.ndarray, mask: np.ndarray | None = None) -> float:
     """Pearson correlation over pixels of two arrays of equal shape, any dimension; NaN where one is constant.
 
-    Signed references are welcome. Raises `ValueError` for non-finite saliency or unequal shapes, as all four
-    do.
+    Signed references are welcome. Raises `ValueError`, as all four, for non-finite maps or unequal shapes.
     """
     return _one("ncc", reference, saliency, None, mask)
 
@@ -62,11 +61,10 @@ def sncc(
 
 
 def auc(reference: np.ndarray, saliency: np.ndarray, mask: np.ndarray | None = None) -> float:
-    """Exact AUC of `saliency` for pixels drawn from the density `reference` against uniform ones (inside
-    `mask`).
+    """Exact AUC of `saliency`: pixels drawn from the density `reference` against uniform ones in `mask`.
 
-    0.5 for a constant map, NaN for a reference without mass. Raises `ValueError` for negative or non-finite
-    values of a density.
+    0.5 for a constant map, NaN for a reference without mass. Raises `ValueError` for a density with negative
+    or non-finite values.
     """
     return _one("auc", reference, saliency, None, mask)
 
@@ -82,8 +80,7 @@ class Ranked:
     """A saliency map sorted once, to be compared with any number of densities (`evaluate`).
 
     `values` are its pixels (inside `mask`) as float32, flat; float64 is first scaled by a power of two so
-    that the cast neither overflows nor flushes a faint map to zero. Raises `ValueError` for values that are
-    not finite.
+    that the cast neither overflows nor flushes a faint map to zero. Raises `ValueError` for NaN or infinity.
     """
 
     def __init__(self, saliency: np.ndarray, mask: np.ndarray | None = None):
@@ -112,8 +109,7 @@ class Ranked:
     def ranks(self) -> np.ndarray:
         """(N,): how many distinct lower values each pixel has; equal values share a rank.
 
-        Two stable sorts by 16 bits each, which NumPy does by radix: twice as fast as argsort, the same on
-        every CPU.
+        Two stable sorts by 16 bits each, by radix in NumPy: twice as fast as argsort, the same on all CPUs.
         """
         bits = (self.values + np.float32(0.0)).view(np.uint32)  # -0 becomes 0
         keys = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))  # integers ordered as the values are
@@ -128,8 +124,7 @@ class Ranked:
         return ranks
 
     def below(self, density: np.ndarray | None = None) -> np.ndarray:
-        """(N,): how likely a pixel drawn from `density` (N,), or uniformly, has a lower value than each
-        pixel's.
+        """How likely a pixel drawn from `density` (N,), or uniformly, has a lower value than each: (N,).
 
         Ties count half. The AUC of a density P is then its dot product with this.
         """
@@ -143,11 +138,10 @@ class Ranked:
 
 @dataclass(frozen=True)
 class References:
-    """References prepared once for many maps: `density` (R, N) rows of sum 1, `standard` (R, N) of mean 0 and
-    norm 1.
+    """References prepared once for many maps: rows of `density` (R, N) have sum 1.
 
-    A row is NaN where a reference has no mass, or is constant. `region` (N,) is the mask that a reference
-    came from.
+    Rows of `standard` (R, N) have mean 0 and norm 1. A row is NaN where a reference has no mass, or is
+    constant. `region` (N,) is the mask that a reference came from.
     """
 
     density: np.ndarray
@@ -156,9 +150,7 @@ class References:
 
 
 def prepare(references: Sequence[np.ndarray] | np.ndarray, mask: np.ndarray | None = None) -> References:
-    """`references` (R arrays of one shape) as `References`. Raises `ValueError` for negative or non-finite
-    values.
-    """
+    """R arrays of one shape as `References`. Raises `ValueError` for negative or non-finite values."""
     flat = [_flat(np.asarray(reference), mask) for reference in references]
     density, standard = np.empty((len(flat), flat[0].size)), np.empty((len(flat), flat[0].size))
     for at, values in enumerate(flat):
@@ -173,10 +165,10 @@ def prepare(references: Sequence[np.ndarray] | np.ndarray, mask: np.ndarray | No
 def evaluate(
     names: Sequence[str], saliency: Ranked, references: References, center_biases: dict[str, References]
 ) -> dict[tuple[str, str], np.ndarray]:
-    """{(metric, leave_out): scores (R,)} of one map against R references; leave_out is "" where no center
-    bias enters.
+    """{(metric, leave_out): scores (R,)} of one map against R references.
 
-    All references and center biases share the map's one sort. NaN where a score is undefined.
+    leave_out is "" where no center bias enters. All references and center biases share the map's one
+    sort. NaN where a score is undefined.
     """
     result: dict[tuple[str, str], np.ndarray] = {}
 

@@ -58,8 +58,7 @@ def transform(
     """Images turned, scaled and moved about their centres, cropped to a square, flipped: (B, side, side).
 
     uint8 (H, W) in, of any shapes of at least `side`; uint8 out, on `device`, by nearest neighbour. The
-    whole batch is one look-up: every output pixel computes its source, so only what the crop keeps is
-    computed.
+    whole batch is one look-up: every output pixel computes its source, none that the crop drops.
     """
     shapes = np.array([image.shape for image in images])  # (B, 2) as height, width
     if shapes.min() < side:

@@ -61,8 +61,7 @@ def write_checkpoint(path: str | Path, identity: str, content: dict) -> None:
 def read_checkpoint(path: str | Path, identity: str, say: Callable[[str], object]) -> dict | None:
     """What the job `identity` wrote to `path`; None where nothing is, or another's, or a broken file.
 
-    `say` is told why a file that is there is not used. Nothing but tensors and plain containers is
-    unpickled.
+    `say` is told why a file that is there is not used. Only tensors and plain containers are unpickled.
     """
     path = Path(path)
     if not path.exists():

@@ -22,8 +22,9 @@ def auc(value: np.ndarray, logit: np.ndarray) -> float:
 
 
 def _shares(value: np.ndarray, logit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What share of the other value's images each image is ordered rightly against (equal logits: half), and
-    which are positive. Both (N,); shares are NaN, and none is positive, where there is one value alone.
+    """The share of the other value's images that each is ordered rightly against; which are positive.
+
+    Both (N,). Equal logits count half. Shares are NaN, and none is positive, where there is one value alone.
     """
     positive, negative = value == 1, value == 0
     if not positive.any() or not negative.any():
@@ -94,8 +95,7 @@ def auc_table(predictions: pd.DataFrame, interval: Interval | None = None) -> pd
     """The table 'classification': per (dataset, model, condition) and label the AUC's mean over seeds.
 
     Label 'mean' averages the labels whose AUC is defined, and its `interval` says how many; a label with one
-    value alone is `undefined`. Raises `TableError` for seeds with different images, or an image without
-    subject.
+    value alone is `undefined`. Raises `TableError` for seeds with other images, an image without subject.
     """
     interval = interval or Interval()
     spread = _subject_variance(predictions, interval) if interval.kind == "subjects_and_seeds" else {}

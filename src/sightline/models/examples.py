@@ -58,8 +58,7 @@ def collect(
     """`images` that the store holds, with `labels` (columns image, label, value) in the given `order`.
 
     A label without row or value is unknown (NaN), so that a dataset can be explained by a model that was
-    trained on another. Raises `DatasetError` for a value other than 0, 1 or null, or a label given twice
-    for an image.
+    trained on another. Raises `DatasetError` for a value other than 0, 1 or null, or for a label given twice.
     """
     held = set(store.images(side, geometry))
     chosen = tuple(sorted(image for image in set(images) if image in held))

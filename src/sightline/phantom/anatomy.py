@@ -1,7 +1,6 @@
 """A simulated subject's chest: outlines of lungs, heart and bones in the frame of the chest's box.
 
-In that frame (a, b) runs from (-1, -1), the box's top left, to (1, 1); the image's left is the subject's
-right.
+In that frame (a, b) runs from (-1, -1), the box's top left, to (1, 1). Left in the image is the right lung.
 """
 
 from __future__ import annotations
@@ -39,8 +38,7 @@ class Heart:
         return cos**2 * aa + sin**2 * bb, 2 * cos * sin * (aa - bb), sin**2 * aa + cos**2 * bb
 
     def edge(self, b: np.ndarray, side: int) -> np.ndarray:
-        """The outline's a at the heights `b` on the image's left (-1) or right (1); NaN where there is no
-        heart."""
+        """The outline's a at heights `b` on the image's left (-1) or right (1); NaN above and below."""
         A, B, C = self._quadratic()
         db = b - self.b
         root = B**2 * db**2 - 4 * A * (C * db**2 - 1)
@@ -78,8 +76,7 @@ class Anatomy:
     half_height: float
 
     def lung(self, side: int) -> np.ndarray:
-        """Outline (128, 2) of the lung on the image's left (-1) or right (1), with the notch that the heart
-        leaves."""
+        """Outline (128, 2) of the lung on the image's left (-1) or right (1), less what the heart takes."""
         a, b = _closed_curve(self.right_lung if side < 0 else self.left_lung).T
         outline = self.heart.outline()
         widest = outline[np.argmax(side * outline[:, 0]), 1]
@@ -173,8 +170,7 @@ def draw_subject(rng: np.random.Generator) -> Anatomy:
 
 
 def pose(anatomy: Anatomy, rng: np.random.Generator, height: int, width: int) -> Place:
-    """Where this subject's chest lies on a film of `height` x `width` pixels: it differs from film to
-    film."""
+    """Where this subject's chest lies on a film of `height` x `width` pixels: each film differs."""
     grown = 1 + rng.normal(0, 0.03)
     return Place(
         x=width * (0.5 + rng.normal(0, 0.018)),

@@ -43,8 +43,10 @@ def _landmarks(outline: np.ndarray, points: int) -> np.ndarray:
 def row(
     dicom: str, size: tuple[int, int], anatomy: Anatomy, place: Place, rng: np.random.Generator, poor: bool
 ) -> dict[str, object]:
-    """One image's row. A `poor` one is what a failed segmentation leaves: shifted and shrunk, Dice RCA (Mean)
-    below 0.7."""
+    """One image's row.
+
+    A `poor` one is what a failed segmentation leaves: shifted and shrunk, Dice RCA (Mean) below 0.7.
+    """
     height, width = size
     outlines = {
         "right": place.to_film(anatomy.lung(-1)),  # the subject's right is the image's left

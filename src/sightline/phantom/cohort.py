@@ -74,8 +74,7 @@ class Film:
 
 
 def rates(findings: list[str] | None, prevalence: float | dict[str, float]) -> dict[str, float]:
-    """Each label's share of studies: 0 for those not in `findings`; `prevalence` scales or replaces the
-    defaults."""
+    """Each label's share of studies, 0 if not in `findings`; `prevalence` scales or replaces the usual."""
     wanted = set(LABELS if findings is None else findings)
     if isinstance(prevalence, dict):
         return {
@@ -144,10 +143,12 @@ class _Register:
         self.share = rates(settings["findings"], settings["prevalence"])
 
     def size(self) -> tuple[int, int]:
+        """Height and width of the next film, pixels."""
         vary = 1 + self.settings["size_variation"] * self.rng.uniform(-1, 1, 2)
         return round(self.settings["height"] * vary[0]), round(self.settings["width"] * vary[1])
 
     def film(self, group: str, split: str, subject: int, labelled: bool = True) -> Film:
+        """The first film of a new study of `subject`."""
         height, width = self.size()
         year, month, day = self.rng.integers((2110, 1, 1), (2200, 13, 29))
         hour, minute, second = self.rng.integers((0, 0, 0), (24, 60, 60))
@@ -194,8 +195,7 @@ def _traps(register: _Register, films: list[Film], share: float) -> Iterator[Fil
 
 
 def _read_films(register: _Register, settings: dict, training: list[Film]) -> Iterator[Film]:
-    """Films of the three phases; of the first `shared_subjects`, dealt over the phases, the subject is also
-    in training."""
+    """Films of the three phases; the first `shared_subjects`, dealt over them, are of training's subjects."""
     counts = {phase: settings[f"phase_{phase}"] for phase in (3, 1, 2)}
     turns = sorted(
         (turn, order, phase) for order, (phase, n) in enumerate(counts.items()) for turn in range(n)
@@ -210,8 +210,7 @@ def _read_films(register: _Register, settings: dict, training: list[Film]) -> It
 
 
 def draw_films(seed: int, settings: dict) -> list[Film]:
-    """All films of a phantom, in upstream's order (subject, study, image). `settings` is the writer's
-    options."""
+    """All films of a phantom, in upstream's order (subject, study, image), by the writer's `settings`."""
     counts = {"training": "train", "validation": "validate", "test": "test"}
     phases = sum(settings[f"phase_{phase}"] for phase in (1, 2, 3))
     most = 4 * (sum(settings[group] for group in counts) + phases) + 16

@@ -16,8 +16,7 @@ SHIFT = 4  # binary digits of a pixel that OpenCV's drawing keeps
 
 
 class Canvas:
-    """The working grid of one film: draws shapes given in the chest box's frame as smooth layers in 0 to
-    1."""
+    """The working grid of one film: draws shapes of the chest box's frame as smooth layers (0 to 1)."""
 
     def __init__(self, height: int, width: int, place: Place):
         """The grid for a film of `height` x `width` pixels whose chest lies at `place`."""
@@ -51,8 +50,7 @@ class Canvas:
         return self._layer(drawn, blur)
 
     def lines(self, groups: list[tuple[list[np.ndarray], float, int]], blur: float) -> np.ndarray:
-        """Polylines: groups of (lines, thickness in half chest widths, brightness of 255), later ones on
-        top."""
+        """Polylines, later ones on top: (lines, thickness in half chest widths, brightness of 255)."""
         drawn = np.zeros(self.shape, np.uint8)
         for lines, thickness, value in groups:
             pixels = max(1, round(thickness * self.unit))
@@ -146,9 +144,7 @@ def _levels(film: np.ndarray) -> np.ndarray:
 
 
 def tone_curve(film: np.ndarray) -> np.ndarray:
-    """The 256 grey levels that equalise the histogram of `film` (densities), spread as exposure and grain
-    will.
-    """
+    """The 256 grey levels that equalise the histogram of `film` (densities), spread as exposure will."""
     counts = np.bincount(_levels(film).ravel(), minlength=256).astype(np.float32)
     spread = cv2.GaussianBlur(counts[None], (0, 0), 3.3, borderType=cv2.BORDER_REPLICATE)[0]
     below = np.cumsum(spread) - 0.5 * spread
@@ -173,8 +169,7 @@ def frontal(
     rng: np.random.Generator,
     contrast: float,
 ) -> np.ndarray:
-    """A frontal film of the canvas's size: uint8. Equal generators give films that are equal but where they
-    must differ.
+    """A frontal film of the canvas's size, uint8. Equal generators: equal films, but where they must differ.
 
     Its histogram is equalised as upstream's films are, but by the levels of the `usual` chest, the one
     without findings: equalising the film itself would spread every finding's trace over all its pixels.
@@ -202,8 +197,7 @@ def lateral(canvas: Canvas, rng: np.random.Generator) -> np.ndarray:
 
 
 def mark(film: np.ndarray, box: tuple[int, int, int, int]) -> None:
-    """Draw a bright marker with a dark letter into `box` (xmin, ymin, xmax, ymax, both ends inside), in
-    place."""
+    """Draw a bright marker with a dark letter into `box` (xmin, ymin, xmax, ymax, all inside), in place."""
     left, top, right, bottom = box
     film[top : bottom + 1, left : right + 1] = 250
     side = right - left

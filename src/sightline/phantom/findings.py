@@ -47,8 +47,7 @@ HEART_GROWTH = 0.42  # of a heart with cardiomegaly, at contrast 1
 
 @dataclass(frozen=True)
 class Finding:
-    """One planted change: the labels it stands for (its own first, then parents') and its ellipse in film
-    pixels."""
+    """One planted change: its labels (its own first, then parents') and its ellipse in film pixels."""
 
     labels: tuple[str, ...]
     x: float
@@ -65,11 +64,10 @@ class Finding:
 def place_findings(
     labels: tuple[str, ...], rng: np.random.Generator, anatomy: Anatomy, place: Place, size: float
 ) -> list[Finding]:
-    """The places of one planted change; `labels` holds its own label first. Two ellipses where it is
-    bilateral.
+    """The places of one planted change: two ellipses where it is bilateral.
 
-    `anatomy` is the one drawn, so that cardiomegaly's ellipse is that of the enlarged heart. `size` scales
-    the half axes.
+    `labels` holds its own label first. `anatomy` is the one drawn, so that cardiomegaly's ellipse is that
+    of the enlarged heart. `size` scales the half axes.
     """
     if labels[0] == "Cardiomegaly":
         outline = place.to_film(anatomy.heart.outline())
@@ -97,8 +95,7 @@ def inside(finding: Finding, height: int, width: int) -> Finding:
 
 @dataclass(frozen=True)
 class Patch:
-    """The part of a film below an ellipse: u (1, w) and v (h, 1) are -1 to 1 across it, `soft` its
-    profile."""
+    """The part of a film below an ellipse: u (1, w) and v (h, 1) run from -1 to 1 across it."""
 
     u: np.ndarray
     v: np.ndarray

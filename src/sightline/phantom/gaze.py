@@ -52,8 +52,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Reader:
-    """One reader's habits: own weights of the anatomy's parts, and factors on number of fixations and on
-    dwell."""
+    """One reader's habits: weights of the anatomy's parts, factors on number of fixations and dwell."""
 
     weights: np.ndarray
     fixations: float
@@ -75,8 +74,7 @@ def draw_readers(seed: int, count: int, differences: float) -> list[Reader]:
 def _positions(
     rng: np.random.Generator, reader: Reader, place: Place, found: list[Finding], dwell: float, count: int
 ) -> np.ndarray:
-    """Film positions (count, 2): each on a finding with probability `dwell` times the reader's factor, else
-    anatomy."""
+    """Film positions (count, 2): on a finding with probability `dwell` x the reader's factor."""
     part = rng.choice(len(ANATOMY), size=count, p=reader.weights)
     drawn = ANATOMY[part, :2] + rng.normal(size=(count, 2)) * ANATOMY[part, 2:4] * reader.spread
     positions = place.to_film(drawn)
@@ -92,8 +90,7 @@ def _positions(
 def _shown(
     rng: np.random.Generator, positions: np.ndarray, zoom: np.ndarray, height: int, width: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Shown rectangle, its rectangle on screen (n, 4) and screen pixels per image pixel (n), at each
-    fixation.
+    """At each of n fixations: shown rectangle, rectangle on screen (n, 4), screen per image pixels (n,).
 
     A zoomed view keeps the place that is looked at inside it; the film's edges bound it.
     """

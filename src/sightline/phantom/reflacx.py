@@ -1,5 +1,4 @@
-"""REFLACX's tree about the phantom's films: readings of three phases with gaze, boxes, ellipses, words
-(CRLF)."""
+"""REFLACX's tree of the phantom's films: three phases' readings with gaze, boxes, ellipses, words (CRLF)."""
 
 from __future__ import annotations
 
@@ -164,8 +163,7 @@ def judge(session: Session, rng: np.random.Generator) -> dict[str, object]:
 
 
 def _ellipses(session: Session, answer: dict[str, object], rng: np.random.Generator) -> list[list[object]]:
-    """One ellipse for each finding that the reader named (support devices get none), drawn by a shaky
-    hand."""
+    """One ellipse for each finding that the reader named (but support devices), by a shaky hand."""
     rows = []
     for finding in session.scene.found:
         shaken = rng.normal(0, 0.06, 4) * np.array([finding.half_x, finding.half_y] * 2)

@@ -47,8 +47,7 @@ class Shortcut:
 
 @dataclass(frozen=True)
 class Scene:
-    """A film with its truth. `anatomy`, `place` and `found` describe frontal films; a lateral has no planted
-    place."""
+    """A film with its truth; `anatomy`, `place` and `found` are of frontal films: laterals have none."""
 
     film: Film
     anatomy: Anatomy
@@ -110,8 +109,7 @@ def jpeg(scene: Scene, seed: int, contrast: float) -> bytes:
 
 
 def truth(scene: Scene, marks: str) -> list[dict[str, object]]:
-    """Rows of `phantom_truth.csv`: one per label and ellipse, one for the marker, which stands for the label
-    `marks`."""
+    """Rows of `phantom_truth.csv`: one per label and ellipse, one for the marker (of the label `marks`)."""
     rows = [
         {"kind": "finding", "label": label, "shape": "ellipse", "box": finding.box}
         for finding in scene.found

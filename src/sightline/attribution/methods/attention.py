@@ -1,6 +1,4 @@
-"""A named attention map of the architecture, read as it is: it serves no class (Schlemper et al. 2019, the
-gates).
-"""
+"""An attention map of the architecture, as it is: it serves no class (the gates of Schlemper et al. 2019)."""
 
 from __future__ import annotations
 

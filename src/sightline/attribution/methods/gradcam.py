@@ -1,9 +1,8 @@
-"""Grad-CAM: a layer's activations, each channel weighted by its mean gradient (Selvaraju et al. 2017, eq. 1
-and 2).
+"""Grad-CAM: a layer's activations, each channel weighted by its mean gradient (Selvaraju et al. 2017).
 
-Signed: their ReLU is a reading. Several layers give one map each under one constant, so that they may be
-summed: the chest x-ray gaze study's map of a class is the ReLU of their resampled sum, over the total number
-of channels.
+Their equations 1 and 2, signed: the ReLU is a reading. Several layers give one map each under one
+constant, so that they may be summed: the chest x-ray gaze study's map of a class is the ReLU of their
+resampled sum, over the total number of channels.
 """
 
 from __future__ import annotations
@@ -29,9 +28,7 @@ PER_TARGET = True
 
 
 def check(model: Explained, targets: Targets, layers: Sequence[str] = ("last",)) -> str | None:
-    """A reason where the network has no such layer; None otherwise. That they are maps shows when they
-    run.
-    """
+    """A reason where the network has no such layer, else None. That they give maps shows when they run."""
     known = {*model.layers, *(name for name, _ in model.network.named_modules())}
     missing = [name for name in layers if name not in known]
     if missing:
@@ -42,8 +39,7 @@ def check(model: Explained, targets: Targets, layers: Sequence[str] = ("last",))
 def explain(
     model: Explained, images: Tensor, targets: Targets, layers: Sequence[str] = ("last",)
 ) -> list[Maps]:
-    """One Maps per layer: sum over channels k of mean(gradient of target by channel k) x activation k, (B,
-    T, *grid).
+    """One Maps (B, T, *grid) per layer: sum over channels of the target's mean gradient x activation.
 
     All targets from one forward; gradients of what follows the layers only. Where one layer feeds another,
     its gradient takes the paths through both.
@@ -96,8 +92,7 @@ def _grid_of(name: str, activation: Tensor | None, spatial_dims: int) -> Tensor:
 
 @contextmanager
 def leaves(modules: dict[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
-    """While active, the modules' outputs start the graph: found[name] is the output of the module's last
-    call.
+    """While active, the modules' outputs start the graph: found[name] is the output of the last call.
 
     Nothing before them is recorded, so that differentiating costs what follows them alone.
     """

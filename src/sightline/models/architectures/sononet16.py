@@ -1,8 +1,7 @@
 """Sononet-16: the chest x-ray gaze study's network without attention gates.
 
 Source: the authors' code (ricbl/etsaliencymaps, `woAG`), whose state-dict keys are kept so that their
-checkpoints load. Their paper draws no 1x1 layers after the last block; their code has the two that are
-here.
+checkpoints load. Their paper draws no 1x1 layers after the last block; their code has two, and so has this.
 """
 
 from __future__ import annotations
