@@ -13,10 +13,9 @@ if __name__ == "__main__":
         aucs = tables.read("classification", snakemake.input.classification)
         study = snakemake.params.published
         known = published.classification(study) if study else None
-        source = known["source"].iloc[0] if study else ""
         style.save(classification.draw(aucs, known), files[1])
         pictures = {
             "curves": [page.Picture(files[0], curves.caption(learned))],
-            "classification": [page.Picture(files[1], classification.caption(aucs, source))],
+            "classification": [page.Picture(files[1], classification.caption(aucs, known))],
         }
         captions.write(pictures, snakemake.output.captions)

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pandas as pd
-
 from sightline import cases, jobs, page, references, tables
 from sightline.figures import captions, overlays, style
 from sightline.preparation import open_store
@@ -35,11 +33,13 @@ if __name__ == "__main__":
         )
         shown = shown_maps(inputs, params.shown)
         scores = tables.read_all("scores", [*inputs.scores, *inputs.baselines])
-        ranked, what, why = cases.ranking(scores, params.shown, params.leave_out, beside, shown)
+        by = cases.ranking(scores, params.shown, shown, params.leave_out, beside.images["image"])
         boxes = [one["of"] for one in params.references.values() if one.get("source") == "box"]
-        chosen = cases.build(cases.spread(ranked, params.cases), what, beside, shown, boxes)
+        chosen = cases.build(cases.spread(by.values, params.cases), by.what, beside, shown, boxes)
         style.save(overlays.draw(chosen), snakemake.output.figures[0])
         picture = page.Picture(
-            Path(snakemake.output.figures[0]), overlays.caption(chosen, why), params.restricted
+            Path(snakemake.output.figures[0]),
+            overlays.caption(chosen, f"{by.why} {cases.said(params.shown)}".strip()),
+            params.restricted,
         )
         captions.write({"overlays": [picture]}, snakemake.output.captions)

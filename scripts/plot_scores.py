@@ -12,7 +12,6 @@ if __name__ == "__main__":
         scores = tables.read_all("scores", [*files.scores, *files.baselines])
         areas = regions.mean_areas(tables.read_all("regions", files.regions))
         known = published.figures(params.published) if params.published else None
-        source = known["source"].iloc[0] if params.published else ""
         chosen = {"center_bias": params.center_bias}
 
         def drawn(name: str):
@@ -21,12 +20,12 @@ if __name__ == "__main__":
             if kind == "intervals":
                 everyone = known[known["stratum"] == ""] if params.published else None
                 figure = intervals.draw(summary, everyone, areas=areas, **chosen)
-                return figure, intervals.caption(summary, source, **chosen)
+                return figure, intervals.caption(summary, everyone, **chosen)
             if kind == "center_bias":
                 return center_bias.draw(summary), center_bias.caption(summary)
             if kind == "strata":
                 by = {"stratum": about, **chosen}
-                return strata.draw(summary, known, **by), strata.caption(summary, source, **by)
+                return strata.draw(summary, known, **by), strata.caption(summary, known, **by)
             dataset, reference = about.split(".")
             rows = scores[(scores["dataset"] == dataset) & (scores["reference"] == reference)]
             return distributions.draw(rows, **chosen), distributions.caption(rows, **chosen)

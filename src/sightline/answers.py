@@ -1,4 +1,4 @@
-"""The study's answer in sentences, made from its numbers and from nothing else."""
+"""The study's answer in a few sentences, made from its numbers and from nothing else."""
 
 from __future__ import annotations
 
@@ -6,37 +6,47 @@ import pandas as pd
 
 from sightline.figures import rows, words
 
-MAIN = ("sauc", "auc", "sncc", "ncc")  # the metric that the first sentence speaks of: the first there is
+GAZE, REGION = ("sauc", "sncc", "auc", "ncc"), ("mass_over_area", "mass_inside", "pointing_game", "auc")
+SIDES = {"above": "above chance", "across": "not distinguishable from chance", "below": "below chance"}
+SHARED = "One metric speaks for each reference here; the other metrics, all readings and groups are below."
+
+
+def main_metric(metrics: pd.Series, reference: str = "") -> str | None:
+    """The metric that speaks for a reference: the first there is of those for gaze, or for a region."""
+    known = REGION if words.is_region(metrics, reference) else GAZE
+    found = set(metrics)
+    return next((name for name in known if name in found), None)
 
 
 def answer(
     summary: pd.DataFrame,
     classification: pd.DataFrame | None = None,
+    comparisons: pd.DataFrame | None = None,
     *,
     areas: rows.Areas | None = None,
     center_bias: str | None = None,
 ) -> list[str]:
-    """Sentences that answer: nearest to the readers? above chance? inside the region? what does leaving out
-    change?
+    """One sentence for each reference, then random weights, leaving the image out, and the models' AUC.
 
-    `summary` and `classification` as in `tables`; `areas` gives (dataset, reference) the region's mean share
-    of the area; `center_bias` as in `figures.intervals.draw`. Intervals decide: above, below, or not
-    distinguishable.
+    Tables as in `tables`; `areas` gives (dataset, reference) the region's mean share of the area;
+    `center_bias` as in `figures.intervals.draw`. Intervals decide: above, below, or not distinguishable.
     """
-    frame = rows.overall(rows.with_center_bias(summary, center_bias))
-    places = frame[rows.PLACE].drop_duplicates().sort_values(rows.PLACE)
+    frame = rows.overall(rows.with_center_bias(summary, center_bias)).dropna(subset=["mean", "low", "high"])
+    main = {place: main_metric(rows.at(frame, place)["metric"], place[1]) for place in rows.places(frame)}
+    several = len({dataset for dataset, _ in main}) > 1
     sentences: list[str] = []
-    for dataset, reference in places.itertuples(index=False):
-        here = frame[(frame["dataset"] == dataset) & (frame["reference"] == reference)]
-        where = f"On {words.plain(dataset)}, " if places["dataset"].nunique() > 1 else ""
-        sentences += [
-            *_against_readers(here, where),
-            *_in_region(here, where, (areas or {}).get((dataset, reference))),
-        ]
+    for place, metric in main.items():
+        if metric is not None:
+            here = rows.at(frame, place)
+            in_region = words.is_region(here["metric"], place[1])
+            here = here[here["metric"] == metric]
+            sentences += _reference(here, in_region, several, (areas or {}).get(place))
+    if comparisons is not None:
+        sentences += _beside_random(rows.with_center_bias(comparisons, center_bias), main, several)
     sentences += _leaving_out(rows.overall(summary))
     if classification is not None:
         sentences += _classifies(classification)
-    return [sentence[0].upper() + sentence[1:] for sentence in sentences] or [
+    return sentences or [
         "There is no score to answer with; the sections below say which inputs and scores are missing, "
         "and why."
     ]
@@ -59,142 +69,118 @@ def _side(row: pd.Series, value: float) -> str:
     return "below" if row["high"] < value else "across"
 
 
-def _against_readers(here: pd.DataFrame, where: str) -> list[str]:
-    known = _clean(here).dropna(subset=["mean", "low", "high"])
-    metric = next((name for name in MAIN if (known["metric"] == name).any()), None)
-    if metric is None:
-        return []
-    known = known[known["metric"] == metric]
-    title, chance = words.metric(metric).title, words.metric(metric).chance
-    readers = known[known["method"] == "interobserver"]
-    maps = known[~words.is_baseline(known)].sort_values("mean", ascending=False)
-    sentences = []
+def _reference(here: pd.DataFrame, in_region: bool, several: bool, area: float | None) -> list[str]:
+    """What the maps score against one reference by one metric: the best of them, and how many beat chance.
+
+    The best is the map with the highest lower end of its interval.
+    """
+    known, first = _clean(here), here.iloc[0]
+    chance = area if first["metric"] in words.AREA_METRICS else words.metric(first["metric"]).chance
+    maps = known[~words.is_baseline(known)].sort_values(["low", "mean"], ascending=False)
+    readers = known[(known["method"] == "interobserver") & (not in_region)]
+    told = []
     if len(readers):
         reader = readers.iloc[0]
-        sentences.append(
-            f"{where}readers agree with one another at {title} {words.estimate(reader)}, "
-            f"{_told(reader, chance)}."
-        )
-    if len(maps) and len(readers):
-        best = maps.loc[(maps["mean"] - reader["mean"]).abs().idxmin()]
-        overlap = "overlaps" if best["low"] <= reader["high"] and best["high"] >= reader["low"] else ""
-        relation = overlap or ("lies below" if best["high"] < reader["low"] else "lies above")
-        sentences.append(
-            f"{where}{_name(best)} comes nearest to the agreement between readers: {title} "
-            f"{words.estimate(best)}; "
-            ""
-            f"its interval {relation} theirs."
-        )
-    return sentences + ([where + _above_chance(maps, title, chance)] if len(maps) else [])
+        place = "" if len(maps) or chance is None else f", {SIDES[_side(reader, chance)]}"
+        told.append(f"readers agree with one another at {words.estimate(reader)}{place}")
+    if len(maps):
+        best = maps.iloc[0]
+        place = f", which {_relation(best, readers.iloc[0])} the readers' interval" if len(readers) else ""
+        told.append(f"the best map, {_name(best)}, has {words.estimate(best)}{place}")
+        told += [_counts(maps, chance)] if chance is not None else []
+    return [f"{_start(first, in_region, several, chance)}: {'; '.join(told)}."] if told else []
 
 
-def _told(row: pd.Series, chance: float) -> str:
-    return {
-        "above": f"above chance ({chance:g})",
-        "below": f"below chance ({chance:g})",
-        "across": f"not distinguishable from chance ({chance:g})",
-    }[_side(row, chance)]
+def _start(row: pd.Series, in_region: bool, several: bool, chance: float | None) -> str:
+    """What a sentence speaks of: "Against gaze (sAUC, chance 0.5)"."""
+    measure = words.metric(row["metric"])
+    even = "chance" if measure.chance is not None else "share of the area"
+    level = "" if chance is None else f", {even} {f'{chance:.2f}'.rstrip('0').rstrip('.')}"
+    where = f"On {words.plain(row['dataset'])}, " if several else ""
+    text = f"{where}{'inside' if in_region else 'against'} {words.plain(row['reference'])}"
+    text = f"{text} ({measure.title}{level})"
+    return text[0].upper() + text[1:]
 
 
-def _above_chance(maps: pd.DataFrame, title: str, chance: float) -> str:
-    """How many maps' intervals lie above, across and below chance, with their names, or the range of their
-    means."""
-    sides = maps.apply(_side, axis=1, value=chance)
-    told = {"above": "above chance", "across": "not distinguishable from chance", "below": "below chance"}
-    parts = []
-    for side, text in told.items():
-        found = maps[sides == side]
-        names = [f"{_name(row)} {words.estimate(row)}" for _, row in found.iterrows()]
-        if len(names) > 3:
-            names = [f"from {names[0]} to {names[-1]}"]
-        if names:
-            parts.append(f"{len(found)} {text} ({'; '.join(names)})")
-    return f"by the interval of their {title} (chance {chance:g}), of {len(maps)} maps {_and(parts)}."
+def _relation(row: pd.Series, other: pd.Series) -> str:
+    if row["high"] < other["low"]:
+        return "lies below"
+    return "lies above" if row["low"] > other["high"] else "overlaps"
 
 
-def _and(parts: list[str]) -> str:
-    verbs = [
-        f"{part.split(' ', 1)[0]} {'is' if part.startswith('1 ') else 'are'} {part.split(' ', 1)[1]}"
-        for part in parts
+def _counts(maps: pd.DataFrame, chance: float) -> str:
+    """How many maps' intervals lie above, across and below chance."""
+    sides = maps.apply(_side, axis=1, value=chance).value_counts()
+    if len(maps) == 1:
+        return f"it is {SIDES[sides.index[0]]}"
+    return f"of {len(maps)} maps " + ", ".join(
+        f"{sides[side]} {SIDES[side]}" for side in SIDES if side in sides
+    )
+
+
+def _beside_random(comparisons: pd.DataFrame, main: dict, several: bool) -> list[str]:
+    """The paired differences between trained and random weights, by the metric of each reference."""
+    known = comparisons[(comparisons["stratum"] == "") & (comparisons["b"] == comparisons["a"] + "+random")]
+    known = known.dropna(subset=["difference", "low", "high"])
+    known = known[[main.get((row.dataset, row.reference)) == row.metric for row in known.itertuples()]]
+    if known.empty:
+        return []
+    sides = known.apply(_side, axis=1, value=0.0).value_counts()
+    told = {"above": "higher", "across": "not distinguishable", "below": "lower"}
+    counts = ", ".join(f"{sides[side]} {text}" for side, text in told.items() if side in sides)
+    best = known.sort_values(["low", "difference"], ascending=False).iloc[0]
+    where = f"{words.plain(best['dataset'])}, " if several else ""
+    amount = words.number(best["difference"], best["low"], best["high"])
+    amount = amount if amount[0] == "\N{MINUS SIGN}" or not best["difference"] > 0 else f"+{amount}"
+    change = f"{words.metric(best['metric']).title} {amount} "
+    change += words.interval(best["low"], best["high"], best["metric"], difference=True)
+    return [
+        f"Trained against random weights, on the same images: of {len(known)} differences {counts}; the "
+        f"highest is that of {words.side(best['a'])}, {where}{words.plain(best['reference'])}: {change}."
     ]
-    return verbs[0] if len(verbs) == 1 else f"{', '.join(verbs[:-1])} and {verbs[-1]}"
 
 
-def _in_region(here: pd.DataFrame, where: str, area: float | None) -> list[str]:
-    """A sentence per map: its mass (or hits, where no mass is scored) against the region's area and random
-    weights."""
-    maps = here[~words.is_baseline(here)].dropna(subset=["mean", "low", "high"])
-    metric = next((name for name in words.AREA_METRICS if (maps["metric"] == name).any()), "")
-    sentences = []
-    for _, row in maps[(maps["condition"] == "clean") & (maps["metric"] == metric)].iterrows():
-        region = words.plain(row["reference"])
-        does = (
-            f"puts {words.estimate(row)} of its mass inside {region}"
-            if metric == "mass_inside"
-            else f"has its maximum inside {region} in {words.estimate(row)} of the images (a share)"
-        )
-        text = f"{where}{_name(row)} {does}"
-        if area is not None:
-            told = {"above": "more than", "below": "less than", "across": "not distinguishable from"}[
-                _side(row, area)
-            ]
-            text += f", {told} the {area:.2f} of the area that {region} {_cover(region)}"
-        sentences.append(text + _beside_random(maps, row) + ".")
-    return sentences
+def leaving_out(summary: pd.DataFrame, metric: str) -> pd.Series:
+    """The change of a shuffled metric's means from the pooled center bias to the one without the image.
 
-
-def _cover(region: str) -> str:
-    return "cover" if region.endswith("s") else "covers"
-
-
-def _beside_random(maps: pd.DataFrame, row: pd.Series) -> str:
-    same = maps["condition"].str.startswith("random")
-    for column in ("model", "method", "reading", "metric"):
-        same &= maps[column] == row[column]
-    if not same.any():
-        return ""
-    other = maps[same].iloc[0]
-    apart = row["low"] > other["high"] or row["high"] < other["low"]
-    relation = "the intervals do not overlap" if apart else "the intervals overlap"
-    return f"; with random weights it is {words.estimate(other)}: {relation}"
+    Index: dataset, model, condition, method, reading, reference; without noise and the center bias itself.
+    """
+    known = _clean(summary).dropna(subset=["mean"])
+    known = known[(known["metric"] == metric) & ~words.of_center_bias(known)]
+    part = known.set_index(["dataset", "model", "condition", "method", "reading", "reference"])
+    wide = {name: part.loc[part["center_bias"] == name, "mean"] for name in ("none", "image")}
+    return (wide["image"] - wide["none"]).dropna()
 
 
 def _leaving_out(summary: pd.DataFrame) -> list[str]:
-    """The change of the first shuffled metric from the pooled center bias to the one without the image."""
-    known = _clean(summary).dropna(subset=["mean"])
-    key = ["dataset", "model", "condition", "method", "reading", "reference"]
     for metric in ("sauc", "sncc"):
-        part = known[known["metric"] == metric].set_index(key)
-        wide = {name: part.loc[part["center_bias"] == name, "mean"] for name in ("none", "image")}
-        change = (wide["image"] - wide["none"]).dropna()
-        change = change[~change.index.get_level_values("method").isin(["uniform_noise", "center_bias"])]
+        change = leaving_out(summary, metric)
         if change.empty:
             continue
-        low, high = change.min(), change.max()
-        title = words.metric(metric).title
-        amount = _plus(low) if _plus(low) == _plus(high) else f"{_plus(low)} to {_plus(high)}"
-        mean = "" if _plus(low) == _plus(high) else f", {_plus(change.mean())} on average"
+        low, high = plus(change.min()), plus(change.max())
+        amount = low if low == high else f"{low} to {high} (mean {plus(change.mean())})"
         return [
-            f"leaving the image out of its own center bias changes {title} by {amount}{mean} "
-            f"({len(change)} maps and baselines; differences of means, on the same images)."
+            f"Leaving the image out of its own center bias changes {words.metric(metric).title} by {amount}, "
+            f"over {len(change)} maps and baselines."
         ]
     return []
 
 
-def _plus(value: float) -> str:
+def plus(value: float) -> str:
+    """A change with its sign and three decimals."""
     text = words.signed(value, 3)
     return text if text[0] == "\N{MINUS SIGN}" or float(text) == 0 else f"+{text}"
 
 
 def _classifies(classification: pd.DataFrame) -> list[str]:
     frame = classification[(classification["label"] == "mean") & (classification["condition"] == "clean")]
-    frame = frame.dropna(subset=["auc"]).rename(columns={"auc": "mean"}).sort_values("mean", ascending=False)
+    frame = frame.dropna(subset=["auc"]).sort_values("auc", ascending=False)
     if frame.empty:
         return []
     several = frame["dataset"].nunique() > 1
     parts = [
         f"{words.plain(row['model'])}{' on ' + words.plain(row['dataset']) if several else ''} "
-        f"{words.estimate(row)}"
+        f"{words.estimate(row, 'auc')}, {SIDES[_side(row, 0.5)]}"
         for _, row in frame.iterrows()
     ]
-    return [f"the models' mean AUC over labels is: {'; '.join(parts)}."]
+    return [f"The models' mean AUC over labels: {'; '.join(parts)}."]

@@ -1,4 +1,4 @@
-"""The images that the page of overlays shows, best to worst, and what stands beside each."""
+"""The images that the page of overlays shows, from the best to the worst, and what stands beside each."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from sightline.figures.overlays import Case, Outline
 from sightline.frames import Frame, resample, scoring_frame
 from sightline.preparation import Store
 from sightline.saliency import Saliency
+
+RANKED_BY = ("sauc", "mass_over_area", "mass_inside", "auc", "ncc")  # the first that was scored
 
 
 @dataclass(frozen=True)
@@ -43,151 +45,182 @@ class Beside:
     lungs: scoring.RegionReference | None = None
 
 
-def spread(scores: pd.Series, count: int) -> pd.Series:
-    """`count` images from the best to the worst by `scores` (image -> value), evenly by rank: best and worst first.
+@dataclass(frozen=True)
+class Ranking:
+    """`values` (image -> value) by which images are ordered, `what` they are (or ""), a sentence `why`."""
 
-    Ties are ordered by the image's id. Fewer images than asked for are all shown.
+    values: pd.Series
+    what: str
+    why: str
+
+
+# ---- which images
+
+
+def ranking(
+    scores: pd.DataFrame,
+    rows: Sequence[Mapping],
+    shown: Sequence[Shown],
+    leave_outs: Sequence[str],
+    images: Sequence[str],
+) -> Ranking:
+    """By what the `images` are put in order, the best first.
+
+    The score of the first of `shown` that has one (`rows` are their cells and readings, `leave_outs` the
+    shuffled metrics' center bias); without models that of readers against each other; without scores
+    the model's output; else their names.
     """
-    ordered = scores.dropna().rename_axis("image").reset_index(name="value")
-    ordered = ordered.sort_values(["value", "image"], ascending=[False, True]).set_index("image")["value"]
-    ranks = np.unique(np.linspace(0, len(ordered) - 1, min(count, len(ordered))).round().astype(int))
-    return ordered.iloc[ranks]
+    usable = scores[(scores["status"] == "ok") & scores["center_bias"].isin(["", *leave_outs])]
+    asked = [
+        ({key: row[key] for key in ("model", "seed", "condition", "method", "reading")}, one.title)
+        for row, one in zip(rows, shown)
+    ] or [({"method": "interobserver"}, "one reader against the others")]
+    for keys, who in asked:
+        found = _scored(usable, keys)
+        if found is not None:
+            who = who.replace("\n", ", ")
+            why = f"From the best to the worst image by the {found[1]} of {who}, evenly by rank."
+            return Ranking(*found, why)
+    for row, one in zip(rows, shown):
+        label = row["labels"][0]
+        values = pd.Series({image: one.maps.logit(image, label) for image in one.maps.images}, dtype=float)
+        if values.notna().any():
+            why = f"From the highest to the lowest output for {label}, evenly by rank: nothing was scored."
+            return Ranking(values, "logit", why)
+    return Ranking(pd.Series(0.0, index=list(images)), "", "Images by their names: nothing was scored.")
+
+
+def _scored(scores: pd.DataFrame, keys: Mapping[str, object]) -> tuple[pd.Series, str] | None:
+    """The image means of the rows with `keys`, by the first metric of `RANKED_BY` and its first reference."""
+    for key, value in keys.items():
+        scores = scores[scores[key] == value]
+    for metric in RANKED_BY:
+        rows = scores[scores["metric"] == metric]
+        if len(rows):
+            reference = rows["reference"].min()
+            rows = rows[rows["reference"] == reference]
+            what = f"{words.metric(metric).title} ({words.plain(reference)})"
+            return rows.groupby("image")["value"].mean(), what
+    return None
+
+
+def spread(values: pd.Series, count: int) -> pd.DataFrame:
+    """`count` images from the best to the worst by `values` (image -> value), evenly by rank, ends included.
+
+    Columns: image, value, rank (from 1), of. Ties are ordered by the image's id; fewer images than asked for
+    are all shown.
+    """
+    ordered = values.dropna().rename_axis("image").reset_index(name="value")
+    ordered = ordered.sort_values(["value", "image"], ascending=[False, True], ignore_index=True)
+    ordered = ordered.assign(rank=ordered.index + 1, of=len(ordered))
+    at = np.linspace(0, len(ordered) - 1, min(count, len(ordered))).round().astype(int)
+    return ordered.iloc[np.unique(at)].reset_index(drop=True)
+
+
+def place(row: pd.Series, what: str) -> str:
+    """A case's title: its rank, best and worst by name, and its value (the caption names the reference)."""
+    rank = f"{row['rank']:,} of {row['of']:,}"
+    if not what:
+        return f"Image {rank}"
+    ends = {1: "Best: ", row["of"]: "Worst: "} if row["of"] > 1 else {}
+    return f"{ends.get(row['rank'], '')}{rank}\n{what.split(' (')[0]} {words.signed(row['value'], 2)}"
+
+
+# ---- what stands beside each
 
 
 def build(
-    chosen: pd.Series, what: str, beside: Beside, shown: Sequence[Shown], outlined: Sequence[str]
+    chosen: pd.DataFrame, what: str, beside: Beside, shown: Sequence[Shown], outlined: Sequence[str]
 ) -> list[Case]:
-    """A case per image of `chosen` (image -> value of `what`), in its order.
+    """A case per row of `chosen` (as `spread` gives it; the values are of `what`), in its order.
 
-    Panels as in the chest x-ray gaze study's figure: a reader, the other readers, the lungs' hull, the center bias,
-    then each of `shown`; what an image does not have is left out. Boxes of the kinds `outlined` are drawn.
+    Panels as in the chest x-ray gaze study's figure: a reader, the other readers, the lungs' hull, the center
+    bias, then each of `shown`. Boxes of the kinds `outlined` are drawn.
     """
-    rows = beside.images.set_index("image")
-    cases = []
-    for rank, (image, value) in enumerate(chosen.items()):
-        row = rows.loc[image]
-        shape = (int(row["height"]), int(row["width"]))
-        panels = {**_references(image, beside), **_maps(image, shape, beside, shown)}
-        place = (
-            "best"
-            if rank == 0
-            else "worst"
-            if rank == len(chosen) - 1
-            else f"rank {rank + 1} of {len(chosen)} shown"
-        )
-        cases.append(
-            Case(
-                f"{place}\n{what} {value:.2f}",
-                picture(image, shape, beside),
-                {name: panel for name, panel in panels.items() if not isinstance(panel, scoring.Absent)},
-                frozenset(one.title for one in shown if one.signed),
-                _outlines(image, beside, outlined),
-                {
-                    name: panel.status.replace("_", " ")
-                    for name, panel in panels.items()
-                    if isinstance(panel, scoring.Absent)
-                },
-            )
-        )
-    return cases
+    images = beside.images.set_index("image", drop=False)
+    return [
+        _case(row, images.loc[row["image"]], what, beside, (shown, outlined)) for _, row in chosen.iterrows()
+    ]
+
+
+def _case(
+    chosen: pd.Series, row: pd.Series, what: str, beside: Beside, drawn: tuple[Sequence[Shown], Sequence[str]]
+) -> Case:
+    (shown, outlined), image = drawn, chosen["image"]
+    shape = (int(row["height"]), int(row["width"]))
+    frame = scoring_frame(shape, beside.scale)
+    panels = _references(image, beside) | {
+        one.title: one.maps.get(image, {"": one.reading}, frame)[""] for one in shown
+    }
+    film = picture(image, shape, beside)
+    there = {name: panel for name, panel in panels.items() if isinstance(panel, np.ndarray)}
+    return Case(
+        place(chosen, what),
+        film,
+        there,
+        frozenset(one.title for one in shown if one.signed),
+        _outlines(row, beside, outlined, film.shape),
+        {name: words.plain(panel.status) for name, panel in panels.items() if name not in there},
+    )
 
 
 def picture(image: str, shape: tuple[int, int], beside: Beside) -> np.ndarray:
     """The stored pixels of `image` without the padding: uint8 (h, w), the image's own aspect."""
     frame = beside.pixels.frame(image, beside.side, "explain")
-    whole = Frame.resized(
-        shape, tuple(round(side * scale) for side, scale in zip(shape, reversed(frame.scale)))
-    )
+    sides = tuple(round(side * scale) for side, scale in zip(shape, reversed(frame.scale)))
     stored = beside.pixels.get(image, beside.side, "explain")
-    return resample(stored, frame, whole).round().astype(np.uint8)
+    return resample(stored, frame, Frame.resized(shape, sides)).round().astype(np.uint8)
 
 
 def _references(image: str, beside: Beside) -> dict[str, scoring.Answer]:
+    """The panels of readers, center bias and hull: all that the dataset has, absent ones with the reason."""
     panels: dict[str, scoring.Answer] = {}
     if beside.gaze is not None:
-        there = [
-            (reader, values)
-            for reader, values in beside.gaze.readings(image)
-            if isinstance(values, np.ndarray)
-        ]
-        if there:
-            panels["reader"] = there[0][1]
-        if len(there) > 1:
-            panels["other_readers"] = scoring.others([values for _, values in there])[0]
+        read = [values for _, values in beside.gaze.readings(image) if isinstance(values, np.ndarray)]
+        panels["reader"] = read[0] if read else scoring.Absent("no reader", "")
+        alone = scoring.Absent("one reader only" if read else "no reader", "")
+        panels["other_readers"] = scoring.others(read)[0] if len(read) > 1 else alone
         for leave_out in beside.gaze.leave_outs[:1]:
-            panels["center_bias"] = beside.gaze.center_bias(image).get(
-                leave_out, scoring.Absent("missing", "")
-            )
+            biases = beside.gaze.center_bias(image)
+            panels["center_bias"] = biases.get(leave_out, scoring.Absent("missing", ""))
     if beside.lungs is not None:
         mask = beside.lungs.mask(image)
-        panels["hull"] = mask if isinstance(mask, scoring.Absent) else baselines.hull(mask)
+        panels["hull"] = baselines.hull(mask) if isinstance(mask, np.ndarray) else mask
     return panels
 
 
-def _maps(
-    image: str, shape: tuple[int, int], beside: Beside, shown: Sequence[Shown]
-) -> dict[str, scoring.Answer]:
-    frame = scoring_frame(shape, beside.scale)
-    return {one.title: one.maps.get(image, {"": one.reading}, frame)[""] for one in shown}
+def _outlines(row: pd.Series, beside: Beside, kinds: Sequence[str], shape: tuple[int, int]) -> list[Outline]:
+    """The boxes of `kinds` on the image `row`, in the pixels of its picture of `shape`."""
+    boxes = beside.boxes
+    found = boxes[(boxes["image"] == row["image"]) & boxes["kind"].isin(list(kinds))].copy()
+    for axis, scale in (("x", shape[1] / row["width"]), ("y", shape[0] / row["height"])):
+        for end in ("min", "max"):  # pixel centres are integers
+            found[axis + end] = (found[axis + end] + 0.5) * scale - 0.5
+    columns = ["xmin", "ymin", "xmax", "ymax", "shape", "label"]
+    return [Outline(*box) for box in found[columns].itertuples(index=False, name=None)]
 
 
-def _outlines(image: str, beside: Beside, kinds: Sequence[str]) -> list[Outline]:
-    rows = beside.boxes[(beside.boxes["image"] == image) & beside.boxes["kind"].isin(list(kinds))]
-    return [
-        Outline(row.xmin, row.ymin, row.xmax, row.ymax, row.shape_, row.label)
-        for row in rows.rename(columns={"shape": "shape_"}).itertuples()
-    ]
+# ---- words
 
 
-RANKED_BY = ("sauc", "mass_over_area", "mass_inside", "auc", "ncc")  # the first that was scored
-
-
-def ranking(
-    scores: pd.DataFrame,
-    shown: Sequence[Mapping],
-    leave_outs: Sequence[str],
-    beside: Beside,
-    maps: Sequence[Shown],
-) -> tuple[pd.Series, str, str]:
-    """(image -> value, what the value is, a sentence for the caption): by what the images are put in order.
-
-    The score of the first map shown; without a model that of readers against each other; where nothing was scored
-    the model's output for its first label; where there is no model either, the images' ids at equal value.
-    """
-    ok = scores[(scores["status"] == "ok") & scores["center_bias"].isin(["", *leave_outs])]
-    if shown:
-        keys = {key: shown[0][key] for key in ("model", "seed", "condition", "method", "reading")}
-    else:
-        keys = {"method": "interobserver"}
-    for key, value in keys.items():
-        ok = ok[ok[key] == value]
-    for metric in RANKED_BY:
-        rows = ok[ok["metric"] == metric]
-        if len(rows):
-            who = maps[0].title.replace("\n", " ") if shown else "a reader against the others"
-            return (
-                rows.groupby("image")["value"].mean(),
-                words.metric(metric).title,
-                f"Rows run from the best to the worst image by the {words.metric(metric).title} of {who}, evenly by rank.",
-            )
-    if maps:
-        label = shown[0]["labels"][0]
-        values = {image: maps[0].maps.logit(image, label) for image in maps[0].maps.images}
-        return (
-            pd.Series(values, dtype=float),
-            f"{label}, logit",
-            f"Rows run from the highest to the lowest output for {label}.",
-        )
-    return pd.Series(0.0, index=beside.images["image"]), "no score", "Images by their names."
-
-
-def title(row: Mapping, shown: Sequence[Mapping]) -> str:
-    """The panel's title: the method, and what else tells it from the other maps that are shown."""
+def title(row: Mapping, rows: Sequence[Mapping]) -> str:
+    """A panel's title: the method, and, a line each, what tells it from the other maps that are shown."""
     parts = [words.method(row["method"])]
-    if len({other["reading"] for other in shown if other["method"] == row["method"]}) > 1:
+    if len({other["reading"] for other in rows if other["method"] == row["method"]}) > 1:
         parts.append(words.plain(row["reading"]))
-    if len({other["model"] for other in shown}) > 1:
+    if len({other["model"] for other in rows}) > 1:
         parts.append(words.plain(row["model"]))
     if row["condition"] != "clean":
         parts.append(words.condition(row["condition"]))
     return "\n".join(parts)
+
+
+def said(rows: Sequence[Mapping]) -> str:
+    """A sentence on which maps are shown: the seed and reading of each method, for there may be more."""
+    if not rows:
+        return ""
+    readings = dict.fromkeys(
+        f"{words.method(row['method'])} read as {words.plain(row['reading'])}" for row in rows
+    )
+    seeds = sorted({int(row["seed"]) for row in rows})
+    return f"Maps of seed {words.span(seeds)}, {', '.join(readings)}."

@@ -64,15 +64,22 @@ class Section:
 
 
 def write(
-    title: str, question: str, answers: Sequence[str], sections: Sequence[Section], *, privacy: str
+    title: str,
+    question: str,
+    answers: Sequence[str],
+    sections: Sequence[Section],
+    *,
+    privacy: str,
+    note: str = "",
 ) -> str:
-    """The page as HTML, all text escaped: question, answer, contents, sections, privacy line at both ends."""
+    """The page as HTML, all text escaped: question, answer and `note`, contents, sections, `privacy`."""
     css = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
     names = [f"part-{index}" for index in range(1, len(sections) + 1)]
     contents = "".join(
         f'<li><a href="#{name}">{_text(section.title)}</a></li>' for name, section in zip(names, sections)
     )
     lines = "".join(f"<li>{_text(sentence)}</li>" for sentence in answers)
+    remark = f'<p class="note">{_text(note)}</p>' if note else ""
     body = "\n".join(_section(section, name) for section, name in zip(sections, names))
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -88,7 +95,7 @@ def write(
 <header>
 <p class="study">{_text(title)}</p>
 <h1>{_text(question)}</h1>
-<ul class="answer">{lines}</ul>
+<div class="answer"><ul>{lines}</ul>{remark}</div>
 <p class="privacy">{_text(privacy)}</p>
 </header>
 <nav aria-label="Contents"><ol>{contents}</ol></nav>
@@ -113,7 +120,7 @@ def _section(section: Section, name: str) -> str:
 
 def _part(part: str | Picture | Table | Pre | Terms, name: str) -> str:
     if isinstance(part, Picture):
-        drawn = embedded(part.path, name, part.caption)
+        drawn = f'<div class="scroll" tabindex="0">{embedded(part.path, name, part.caption)}</div>'
         return f"<figure>{drawn}<figcaption>{_text(part.caption)}</figcaption></figure>"
     if isinstance(part, Table):
         return table(part)

@@ -1,5 +1,4 @@
-"""The study's page: the question, the answer in its numbers, the evidence, how it was made, and how to
-read it."""
+"""The study's page: its question, the answer in numbers, the evidence, how it was made, how to read it."""
 
 from __future__ import annotations
 
@@ -9,7 +8,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from sightline import page, tables
-from sightline.answers import answer
+from sightline.answers import SHARED, answer
 from sightline.errors import ConfigError
 from sightline.figures import rows, words
 from sightline.page import Picture, Pre, Section, Table, Terms
@@ -17,8 +16,8 @@ from sightline.report_tables import (
     classification_table,
     cohort_table,
     comparisons_tables,
-    costs_table,
-    scores_table,
+    leave_out_table,
+    scores_tables,
     skipped_table,
 )
 
@@ -58,7 +57,6 @@ class Evidence:
     classification: pd.DataFrame = field(default_factory=lambda: tables.empty("classification"))
     cohort: pd.DataFrame = field(default_factory=lambda: tables.empty("cohort"))
     skipped: pd.DataFrame = field(default_factory=lambda: tables.empty("skipped"))
-    costs: pd.DataFrame = field(default_factory=lambda: tables.empty("costs"))
     pictures: Mapping[str, Sequence[Picture]] = field(default_factory=dict)
     areas: rows.Areas = field(default_factory=dict)
     facts: Mapping[str, str] = field(default_factory=dict)
@@ -78,13 +76,20 @@ def render(evidence: Evidence) -> str:
             f"report.publish_images: {evidence.publish_images!r}; expected one of {', '.join(PRIVACY)}"
         )
     sentences = answer(
-        evidence.summary, evidence.classification, areas=evidence.areas, center_bias=evidence.center_bias
+        evidence.summary,
+        evidence.classification,
+        evidence.comparisons,
+        areas=evidence.areas,
+        center_bias=evidence.center_bias,
     )
     hidden = sum(picture.restricted for pictures in evidence.pictures.values() for picture in pictures)
     privacy = PRIVACY[evidence.publish_images]
     if evidence.publish_images == "none" and hidden:
         privacy += f" Left out for that reason: {hidden} {'figure' if hidden == 1 else 'figures'}."
-    return page.write(evidence.title, evidence.question, sentences, sections(evidence), privacy=privacy)
+    note = SHARED if len(evidence.summary) else ""
+    return page.write(
+        evidence.title, evidence.question, sentences, sections(evidence), privacy=privacy, note=note
+    )
 
 
 def sections(evidence: Evidence) -> list[Section]:
@@ -112,9 +117,11 @@ def _tables(evidence: Evidence, name: str) -> list[Table]:
     """The tables of a section; a table whose source is empty is left out."""
     if name == "intervals" and len(evidence.summary):
         return [
-            scores_table(evidence.summary, evidence.center_bias),
+            *scores_tables(evidence.summary, evidence.center_bias),
             *comparisons_tables(evidence.comparisons),
         ]
+    if name == "center_bias" and len(evidence.summary):
+        return leave_out_table(evidence.summary)
     if name == "classification" and len(evidence.classification):
         return [classification_table(evidence.classification)]
     if name == "cohort" and (len(evidence.cohort) or len(evidence.skipped)):
@@ -128,68 +135,51 @@ def _made(evidence: Evidence) -> Section:
         if pairs:
             frame = pd.DataFrame({"What": list(pairs), "Value": list(pairs.values())})
             parts.append(Table(caption, frame, frozenset({"What", "Value"})))
-    if len(evidence.costs):
-        parts.append(costs_table(evidence.costs))
     if evidence.config:
         parts.append(Pre("The configuration, as text", evidence.config))
     return Section(
-        "How it was made", "Data, models, recipe, seeds, versions, costs: what would make it again?", parts
+        "How it was made", "Data, models, recipes, seeds, versions: what would make it again?", parts
     )
+
+
+TERMS = {
+    "Best map": (
+        "The one whose interval has the highest lower end. In the answer, one metric speaks for each "
+        "reference: the shuffled AUC against gaze, the mass over area in a region (the next one where it "
+        "was not scored)."
+    ),
+    "Interval": (
+        "The range that the mean would fall in, by the method named beside it; not the spread over "
+        "images. Two overlapping intervals do not show that two methods are equal; the paired "
+        "comparisons test that. Where few seeds make an interval wider than what the metric can be, it "
+        "is printed and drawn up to there (arrow heads in figures); its digits are those that the whole "
+        "interval supports, and the tables on disk hold it whole."
+    ),
+    "Undefined": (
+        "A score that does not exist, such as the correlation with a constant map, or the AUC of a label "
+        "that all images share. It is counted and left out of the mean, never set to zero."
+    ),
+    "Not applicable": (
+        "A score that was not to be had: the image has no such region, no second reader, or the method "
+        "does not fit the model. It is counted apart from what is undefined."
+    ),
+    "Baselines": (
+        "Interobserver: one reader against the others (inside a region: one reader's gaze as the map). "
+        "Lung hull: the convex hull of the lungs as a map. Center bias: the average gaze as a map. "
+        "Uniform noise: a map of independent values."
+    ),
+    "Random weights": (
+        "The same architecture, not trained. What it scores is owed to the architecture and the image alone."
+    ),
+}
+LIMITS = (
+    "Agreement with readers is not correctness: a map may show faithfully that a model looks elsewhere. "
+    "Published values come from other models and other images, and are shown for orientation. All "
+    "intervals treat the study's images as a sample of images like them."
+)
 
 
 def _reading(evidence: Evidence) -> Section:
-    present = words.ordered(evidence.summary["metric"], words.METRICS)
-    terms = [
-        (words.metric(name).title, words.metric(name).meaning)
-        for name in present
-        if words.metric(name).meaning
-    ]
-    terms += [
-        (
-            "Interval",
-            "The range that the mean would fall in, by the method named beside it; not the spread over "
-            "images. Two "
-            "overlapping intervals do not show that two methods are equal; the paired comparisons above test "
-            ""
-            ""
-            ""
-            "that.",
-        ),
-        (
-            "Undefined",
-            "A score that does not exist, such as the correlation with a constant map, or the AUC of a label "
-            ""
-            ""
-            ""
-            ""
-            "that all images share. It is counted and left out of the mean, never set to zero.",
-        ),
-        (
-            "Baselines",
-            "Interobserver: one reader against the others. Lung hull: the convex hull of the lungs as a map. "
-            ""
-            ""
-            ""
-            ""
-            "Center bias: the average gaze as a map. Uniform noise: a map of independent values.",
-        ),
-        (
-            "Random weights",
-            "The same architecture, not trained. What it scores is owed to the architecture and the image "
-            ""
-            ""
-            ""
-            "alone.",
-        ),
-    ]
-    limits = (
-        "Agreement with readers is not correctness: a map may show faithfully that a model looks "
-        "elsewhere. Published values "
-        "come from other models and other images, and are shown for orientation. All intervals treat the "
-        ""
-        ""
-        ""
-        "study's images as a "
-        "sample of images like them."
-    )
-    return Section("Limits, and how to read this page", "", [limits, Terms(terms)])
+    metrics = [words.metric(name) for name in words.ordered(evidence.summary["metric"], words.METRICS)]
+    terms = [(metric.title, metric.meaning) for metric in metrics if metric.meaning] + list(TERMS.items())
+    return Section("Limits, and how to read this page", "", [LIMITS, Terms(terms)])

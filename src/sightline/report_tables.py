@@ -1,5 +1,4 @@
-"""The page's tables: finished text in the order in which a reader asks, with the digits that intervals
-support."""
+"""The page's tables: finished text in a reader's order, with the digits that intervals support."""
 
 from __future__ import annotations
 
@@ -13,90 +12,148 @@ from sightline.figures import rows, style, words
 from sightline.page import Table
 
 
-def ranked(summary: pd.DataFrame, center_bias: str | None = None) -> pd.DataFrame:
-    """One row per map or baseline, a cell "mean [low, high]" per metric, best first by the main metric.
-
-    Columns: Dataset, Reference, Model, Method, Reading, Condition, the metrics' titles, n (images × seeds),
-    Left out.
-    """
+def scores_tables(summary: pd.DataFrame, center_bias: str | None = None) -> list[Table]:
+    """A table per dataset and reference: every map and baseline, best first by its main metric."""
     frame = rows.overall(rows.with_center_bias(summary, center_bias))
-    key = ["dataset", "reference", "model", "method", "reading", "condition"]
-    metrics = words.ordered(frame["metric"], [*answers.MAIN, *words.METRICS])  # the sorting one first
-    main = next((name for name in answers.MAIN if name in metrics), metrics[0] if metrics else "")
-    order = style.methods(frame["method"])
-    found = []
-    for place, part in frame.groupby(key):
-        cells = {row["metric"]: words.estimate(row) for _, row in part.iterrows()}
-        means = part.set_index("metric")["mean"]
-        left = int(part["excluded"].max())
-        why = "; ".join(sorted({str(text) for text in part["excluded_why"] if str(text)}))
-        baseline = bool(words.is_baseline(part).iloc[0])
-        found.append(
-            {
-                "sort": (place[0], place[1], -means.get(main, float("nan")), order.index(place[3])),
-                "Dataset": words.plain(place[0]),
-                "Reference": words.plain(place[1]),
-                "Model": "baseline" if baseline else words.plain(place[2]),
-                "Method": words.method(place[3]),
-                "Reading": words.plain(place[4]),
-                "Condition": "" if baseline or place[5] == "clean" else words.condition(place[5]),
-                **{words.metric(name).title: cells.get(name, "") for name in metrics},
-                "n": f"{part['images'].max():,}" + ("" if baseline else f" × {part['seeds'].max()}"),
-                "Left out": f"{left:,} ({why})" if left else "0",
-            }
-        )
-    found.sort(key=lambda row: [(value != value, value) for value in row["sort"]])  # NaN last
-    table = pd.DataFrame([{name: cell for name, cell in row.items() if name != "sort"} for row in found])
-    single = [
-        name for name in ("Dataset", "Reference", "Condition") if name in table and table[name].nunique() == 1
+    several = frame["dataset"].nunique() > 1
+    return [
+        _scores(rows.at(frame, place), place, (f"{words.plain(place[0])}, a" if several else "A"))
+        for place in rows.places(frame)
     ]
-    return table.drop(columns=single)
 
 
-def scores_table(summary: pd.DataFrame, center_bias: str | None = None) -> Table:
-    """Every map and baseline, best first by sAUC (or the first metric there is)."""
-    frame = rows.overall(rows.with_center_bias(summary, center_bias))
+def _scores(here: pd.DataFrame, place: tuple[str, str], start: str) -> Table:
+    main = answers.main_metric(here["metric"], place[1]) or ""
+    metrics = words.ordered(here["metric"], [main, *words.METRICS])  # the sorting one first
+    in_region, order = words.is_region(metrics, place[1]), style.methods(here["method"])
+    found = []
+    for key, part in here.groupby(["model", "method", "reading", "condition"]):
+        mean = part.set_index("metric")["mean"].get(main, float("nan"))
+        cells = {row["metric"]: words.estimate(row) for _, row in part.iterrows()}
+        sort = (pd.isna(mean), 0.0 if pd.isna(mean) else -mean, order.index(key[1]), key)
+        found.append((sort, _named(key, part, in_region) | _cells(cells, metrics) | _counted(part)))
+    frame = pd.DataFrame([row for _, row in sorted(found, key=lambda pair: pair[0])])
+    complete = (frame["Left out"] == "0").all()
+    lost = words.explained(here["excluded_why"])
     caption = (
-        "Which maps score best? Mean and interval per metric, best first, with baselines among them; "
-        "digits as the intervals "
-        f"support. Intervals: {words.made_by(frame)}. n: images × seeds. Left out: scores that are "
-        "undefined."
+        f"{start}gainst {words.plain(place[1])}: which maps score best? Mean and interval per metric, best "
+        f"first by {words.metric(main).title}, with baselines among them. "
+        f"Intervals: {words.made_by(here)}. n: images"
+        + (" × seeds." if (~words.is_baseline(here)).any() else ".")
+        + ("" if complete else f" Left out, in the metric that lost most: {lost}.")
     )
-    left = frozenset({"Dataset", "Reference", "Model", "Method", "Reading", "Condition", "Left out"})
-    return Table(caption, ranked(summary, center_bias), left)
+    return Table(
+        caption, frame.drop(columns="Left out") if complete else frame, frozenset({*NAMES, "Left out"})
+    )
+
+
+NAMES = ("Map", "Model")
+
+
+def _named(key: tuple[str, str, str, str], part: pd.DataFrame, in_region: bool) -> dict[str, str]:
+    """A row's names: method and reading; model and condition."""
+    model, method, reading, condition = key
+    made = words.method(method, in_region) + (f", {words.plain(reading)}" if reading else "")
+    if words.is_baseline(part).iloc[0]:
+        return dict(zip(NAMES, (made, "baseline")))
+    altered = "" if condition == "clean" else f", {words.condition(condition)}"
+    return dict(zip(NAMES, (made, words.plain(model) + altered)))
+
+
+def _cells(cells: dict[str, str], metrics: list[str]) -> dict[str, str]:
+    return {words.metric(name).title: cells.get(name, "") for name in metrics}
+
+
+def _counted(part: pd.DataFrame) -> dict[str, str]:
+    """n, and what was left out of the metric that lost most: "10 not applicable; 2 undefined"."""
+    worst = part.loc[part["excluded"].idxmax()]
+    left = re.sub(
+        r"(\w+): (\d+)", lambda found: f"{int(found[2]):,} {words.plain(found[1])}", worst["excluded_why"]
+    )
+    seeds = "" if words.is_baseline(part).iloc[0] else f" × {part['seeds'].max()}"
+    return {"n": f"{part['images'].max():,}{seeds}", "Left out": left if worst["excluded"] else "0"}
+
+
+def leave_out_table(summary: pd.DataFrame) -> list[Table]:
+    """What leaving the image out changes: a row per map or baseline, a column per center bias."""
+    frame = rows.overall(summary)
+    clean = (frame["condition"] == "clean") | words.is_baseline(frame)
+    frame = frame[clean & (frame["center_bias"] != "") & ~words.of_center_bias(frame)]
+    if frame["center_bias"].nunique() < 2:
+        return []
+    titles = {"none": "Pooled", "image": "Without the image", "subject": "Without the subject"}
+    ways = words.ordered(frame["center_bias"], titles)
+    order, found = style.methods(frame["method"]), []
+    keys = ["dataset", "reference", "metric", "model", "method", "reading"]
+    for key, part in frame.groupby(keys):
+        cells = {row["center_bias"]: words.estimate(row) for _, row in part.iterrows()}
+        means = part.set_index("center_bias")["mean"]
+        change = means.get("image", float("nan")) - means.get("none", float("nan"))
+        name = _named((key[3], key[4], key[5], "clean"), part, False)
+        row = {"Dataset": words.plain(key[0]), "Metric": words.metric(key[2]).title} | name
+        row |= {titles.get(way, words.plain(way)): cells.get(way, "") for way in ways}
+        row["Change"] = "undefined" if pd.isna(change) else answers.plus(change)
+        sort = (*key[:3], key[3] != "", key[3], order.index(key[4]), key[5])
+        found.append((sort, row))
+    table = pd.DataFrame([row for _, row in sorted(found, key=lambda pair: pair[0])])
+    if table["Dataset"].nunique() == 1:
+        table = table.drop(columns="Dataset")
+    caption = (
+        "What does leaving the image out of its own center bias change? Means and intervals "
+        f"({words.made_by(frame)}); change: the mean without the image less the pooled one."
+    )
+    return [Table(caption, table, frozenset({"Dataset", "Metric", *NAMES}))]
 
 
 def comparisons_tables(comparisons: pd.DataFrame) -> list[Table]:
-    """One table per family of tests, the largest differences first."""
-    result = []
-    for family, part in comparisons.groupby("family"):
-        part = part.loc[part["difference"].abs().sort_values(ascending=False).index]
-        frame = pd.DataFrame(
-            {
-                "First": part["a"].map(words.side),
-                "Second": part["b"].map(words.side),
-                "Metric": [words.metric(name).title for name in part["metric"]],
-                "Group": part["level"],
-                "Difference": [words.number(*row) for row in part[["difference", "low", "high"]].to_numpy()],
-                "Interval": [words.interval(*row) for row in part[["low", "high"]].to_numpy()],
-                "p, corrected": [_probability(value) for value in part["p_corrected"]],
-                "Images": [f"{value:,}" for value in part["images"]],
-            }
+    """One table per family of tests, by reference, metric and p."""
+    return [_compared(family, part) for family, part in comparisons.groupby("family")]
+
+
+def _compared(family: str, part: pd.DataFrame) -> Table:
+    metrics = words.ordered(part["metric"], words.METRICS)
+    places = rows.places(part)
+    part = part.assign(
+        place=[places.index(place) for place in part[rows.PLACE].itertuples(index=False, name=None)],
+        order=part["metric"].map(metrics.index),
+    ).sort_values(["place", "order", "p_corrected", "a", "b", "level"], na_position="last")
+    frame = pd.DataFrame(
+        {
+            "Dataset": part["dataset"].map(words.plain),
+            "Reference": part["reference"].map(words.plain),
+            "Metric": [words.metric(name).title for name in part["metric"]],
+            "Center bias": part["center_bias"].map(lambda name: words.CENTER_BIAS.get(name, name)),
+            "Group": part["level"],
+            "First": part["a"].map(words.side),
+            "Second": part["b"].map(words.side),
+            "Difference": [words.number(*row) for row in part[["difference", "low", "high"]].to_numpy()],
+            "Interval": [
+                words.interval(low, high, name, difference=True)
+                for low, high, name in part[["low", "high", "metric"]].itertuples(index=False)
+            ],
+            "p, corrected": [_probability(value) for value in part["p_corrected"]],
+            "Images": [f"{value:,}" for value in part["images"]],
+        }
+    )
+    idle = [name for name in ("Dataset", "First", "Second", "Images") if frame[name].nunique() == 1]
+    idle += ["Center bias"] if (part["center_bias"].replace("", pd.NA).dropna().nunique()) < 2 else []
+    idle += ["Group"] if not part["level"].str.len().any() else []
+    same = "".join(
+        f" {name}: {frame[name].iloc[0]}." for name in ("First", "Second", "Images") if name in idle
+    )
+    averaged = bool(part["test"].str.contains("seeds averaged").any() and (part["seeds"] > 1).any())
+    caption = (
+        f"Is the difference more than chance? Family '{words.plain(family)}': first minus second on the same "
+        f"images.{same} Intervals: {words.made_by(part)}. "
+        f"Test: {words.made_by(part.assign(interval=part['test']))}; p corrected within the {len(part)} of "
+        "the family."
+        + (
+            " The test takes the seeds as they are, the interval lets them vary: the two may differ."
+            * averaged
         )
-        if not part["level"].str.len().any():
-            frame = frame.drop(columns="Group")
-        tests = "; ".join(sorted(set(part["test"])))
-        caption = (
-            f"Is the difference more than chance? Family '{words.plain(family)}': first minus second on the "
-            ""
-            ""
-            ""
-            "same images. "
-            f"Intervals: {words.made_by(part)}. Test: {tests}; p corrected within the family of "
-            f"{len(part)}."
-        )
-        result.append(Table(caption, frame, frozenset({"First", "Second", "Metric", "Group"})))
-    return result
+    )
+    left = frozenset({"Dataset", "Reference", "Metric", "Center bias", "Group", "First", "Second"})
+    return Table(caption, frame.drop(columns=idle), left)
 
 
 def _probability(value: float) -> str:
@@ -108,8 +165,7 @@ def _probability(value: float) -> str:
 
 
 def classification_table(classification: pd.DataFrame) -> Table:
-    """AUC and interval per label, a column per model (dataset and condition where there are several), best
-    first."""
+    """AUC and interval per label, best first; a column per model (and dataset, condition, if several)."""
     frame = classification.assign(
         column=[
             ", ".join(
@@ -121,6 +177,7 @@ def classification_table(classification: pd.DataFrame) -> Table:
         ],
         cell=[words.estimate(row, "auc") for _, row in classification.iterrows()],
     )
+    single = frame[frame["label"] != "mean"]
     means = frame.groupby("label")["auc"].mean().fillna(-1.0)
     labels = sorted(means.index, key=lambda label: (label != "mean", -means[label], label))
     wide = (
@@ -132,9 +189,8 @@ def classification_table(classification: pd.DataFrame) -> Table:
     wide.insert(0, "Positives", ["" if label == "mean" else positives[label] for label in labels])
     wide.insert(0, "Label", ["Mean of the labels" if label == "mean" else label for label in labels])
     caption = (
-        f"AUC per label and its interval ({words.made_by(frame)}); n = {words.span(frame['images'])} "
-        "images, "
-        f"{words.span(frame['seeds'])} seeds. Undefined: all images have one value."
+        f"AUC per label and its interval ({words.made_by(single)}); n = {words.span(frame['images'])} "
+        f"images, {words.span(frame['seeds'])} seeds. Undefined: all images have one value."
     )
     return Table(caption, wide, frozenset({"Label"}))
 
@@ -186,32 +242,3 @@ def _nameless(reason: str, item: str, path: str) -> str:
     ):
         reason = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "(input)", reason)
     return reason
-
-
-def costs_table(costs: pd.DataFrame) -> Table:
-    """Jobs, hours and peak memory by rule (a job's name up to its first / or :), the longest first."""
-    rule = costs["job"].str.split(r"[/:]", n=1).str[0]
-    sums = (
-        costs.assign(rule=rule)
-        .groupby("rule")
-        .agg(
-            jobs=("job", "size"),
-            seconds=("seconds", "sum"),
-            cpu=("cpu_seconds", "sum"),
-            peak=("peak_bytes", "max"),
-            device=("device", lambda part: ", ".join(sorted(set(part)))),
-        )
-        .sort_values("seconds", ascending=False)
-    )
-    frame = pd.DataFrame(
-        {
-            "Rule": [words.plain(name) for name in sums.index],
-            "Jobs": sums["jobs"],
-            "Minutes": [f"{value / 60:,.1f}" for value in sums["seconds"]],
-            "CPU minutes": [f"{value / 60:,.1f}" for value in sums["cpu"]],
-            "Peak memory (GB)": [f"{value / 1e9:,.2f}" for value in sums["peak"]],
-            "Device": sums["device"],
-        }
-    )
-    caption = f"What the study cost: {sums['seconds'].sum() / 3600:,.2f} hours over all jobs."
-    return Table(caption, frame, frozenset({"Rule", "Device"}))

@@ -34,7 +34,7 @@ def cases() -> list[overlays.Case]:
     outline = overlays.Outline(40, 70, 80, 120, "ellipse")
     return [
         overlays.Case(
-            "Best", made_up.film(), signed, frozenset({"gradient"}), [outline], {"gradcam": "sAUC 0.6"}
+            "Best", made_up.film(), signed, frozenset({"gradient"}), [outline], {"am1": "not applicable"}
         ),
         overlays.Case("Worst", made_up.film(200, 300), maps),
     ]
@@ -194,6 +194,55 @@ def test_undefined_means_are_said_and_not_drawn(tmp_path):
     assert texts(figure, tmp_path / "figure.svg").count("undefined") == 1
 
 
+def wide() -> pd.DataFrame:
+    """A summary whose intervals of few seeds go beyond what the metrics can be."""
+    table = made_up.regions()
+    return table.assign(low=table["mean"] - 3.0, high=table["mean"] + 3.0)
+
+
+def test_axes_end_where_the_metric_ends_and_intervals_there_have_arrow_heads():
+    figure = intervals.draw(wide(), areas=made_up.AREAS)
+    for title, most in (("Mass inside", 1.2), ("AUC", 1.2), ("Mass over area", 10.0)):
+        axes = panel(figure, title)
+        assert axes.get_xlim()[0] > -0.7 and axes.get_xlim()[1] < most, title
+        heads = [tuple(found.get_offsets()[0])[0] for found in axes.collections if len(found.get_offsets())]
+        assert heads.count(0.0) == 2  # trained and random weights
+        assert heads.count(1.0) == (0 if title == "Mass over area" else 2)
+    assert "Arrow heads" in intervals.caption(wide()) and "Arrow heads" not in intervals.caption(
+        made_up.regions()
+    )
+
+
+def test_a_row_without_mean_says_the_reason_of_most_of_its_scores(tmp_path):
+    summary = made_up.summary()
+    row = (summary["method"] == "am1") & (summary["metric"] == "ncc")
+    summary.loc[row, ["mean", "low", "high"]] = np.nan
+    summary.loc[row, "excluded_why"] = "not_applicable: 80; undefined: 11"
+    assert texts(intervals.draw(summary), tmp_path / "figure.svg").count("not applicable") == 1
+
+
+def test_a_level_whose_images_lack_the_reference_is_not_drawn_but_named(tmp_path):
+    summary = made_up.summary()
+    row = (summary["stratum"] == "abnormal") & (summary["level"] == "normal")
+    summary.loc[row, "images"] = 0
+    found = texts(strata.draw(summary, stratum="abnormal"), tmp_path / "figure.svg")
+    assert "abnormal (n = 74)" in found and not [text for text in found if text.startswith("normal")]
+    assert "no image has it: normal against gaze" in strata.caption(summary, stratum="abnormal")
+
+
+def test_diamonds_are_told_of_where_they_are_drawn_with_their_tables():
+    summary, known = made_up.summary(), made_up.published()
+    assert "Diamonds: published values (A paper 2022, Tables 1 and 2;" in intervals.caption(summary, known)
+    assert "Diamonds" not in strata.caption(summary, known, stratum="abnormal")
+    levels = known.assign(stratum="abnormal", level="normal", source="A paper 2022, Table 3")
+    assert "(A paper 2022, Table 3)" in strata.caption(summary, levels, stratum="abnormal")
+    aucs = pd.DataFrame(
+        {"model": ["sononet"], "label": ["mean"], "auc": [0.8], "source": ["A paper 2022, Table 4"]}
+    )
+    assert "(A paper 2022, Table 4)" in classification.caption(made_up.classification(), aucs)
+    assert "Diamonds" not in classification.caption(made_up.classification(), aucs.assign(model="other"))
+
+
 @pytest.mark.parametrize(
     "draw",
     [
@@ -263,6 +312,34 @@ def test_distributions_of_two_datasets_are_refused():
         distributions.draw(two)
 
 
+def test_a_density_ends_where_the_metric_ends_and_what_lies_beyond_is_folded_back():
+    values, at = np.array([0.01, 0.02, 0.03, 0.05]), np.linspace(0, 1, 2001)
+    free, bounded = distributions.density(values, at), distributions.density(values, at, 0.0, 1.0)
+    assert bounded[0] > free[0] * 1.2  # mass from below zero
+    axes = panel(distributions.draw(made_up.region_scores(60)), "Mass inside")
+    for shape in axes.collections:
+        assert shape.get_paths()[0].vertices[:, 0].min() >= 0.0
+
+
+def test_hits_are_bars_of_always_and_sometimes():
+    axes = panel(distributions.draw(made_up.region_scores(60)), "Pointing game")
+    assert not axes.collections and axes.get_xlim() == (0.0, 1.0)
+    every, some = (bar.get_width() for bar in axes.patches[:2])
+    values = (
+        made_up.region_scores(60).query("metric == 'pointing_game'").groupby("image")["value"].mean().dropna()
+    )
+    assert every == pytest.approx((values == 1).mean())
+    assert some == pytest.approx(((values > 0) & (values < 1)).mean()) and some > 0
+
+
+def test_what_was_left_out_is_told_by_reason():
+    scores = made_up.region_scores(60)
+    text = distributions.caption(scores)
+    assert (
+        f"{(scores['status'] == 'not_applicable').sum()} not applicable" in text and "undefined" not in text
+    )
+
+
 def test_the_density_is_that_of_scipy():
     from scipy.stats import gaussian_kde
 
@@ -298,15 +375,43 @@ def test_signed_maps_are_symmetric_about_zero():
     assert positive[0] > positive[2] and negative[2] > negative[0]  # red above, blue below
 
 
-def test_shared_maps_have_one_maximum_in_their_row():
-    case = overlays.Case("a", made_up.film(), {"a": np.ones((4, 4)), "b": np.full((4, 4), 0.25)})
-    assert overlays._scaled(case, "b", ()).max() == 1.0
-    assert overlays._scaled(case, "b", ("a", "b")).max() == 0.25
+@pytest.mark.parametrize(
+    ("values", "is_signed", "low", "high"),
+    [
+        (np.array([[2.0, 3.0, 4.0]]), False, 0.0, 1.0),
+        (np.array([[-4.0, 0.0, 2.0]]), True, -1.0, 0.5),
+        (np.full((2, 2), 7.0), False, 0.0, 0.0),  # a constant map has nothing to show
+        (np.array([[np.nan, 0.0, 5.0]]), False, 0.0, 1.0),
+    ],
+)
+def test_maps_are_drawn_on_their_own_scale(values, is_signed, low, high):
+    drawn = overlays.scaled(values, is_signed)
+    assert (drawn.min(), drawn.max()) == (low, high)
 
 
-def test_large_films_are_drawn_small_and_missing_maps_are_named(tmp_path):
+def test_a_mask_keeps_its_edge():
+    mask = np.zeros((10, 8))
+    mask[2:5, 2:5] = 1.0
+    drawn = overlays.overlay(np.full((100, 80), 128, np.uint8), mask, False)
+    assert len(np.unique(drawn.reshape(-1, 3), axis=0)) == 2
+
+
+def test_panels_stand_in_one_order_and_wrap_when_there_are_too_many():
+    maps = {name: np.eye(4) for name in ("gradcam", "center_bias", "reader", "a", "b")}
+    case = overlays.Case("a", made_up.film(), maps, absent={"other_readers": "one reader only"})
+    assert overlays.lines([case]) == [["", "reader", "other_readers", "center_bias", "gradcam", "a", "b"]]
+    more = overlays.Case("b", made_up.film(), {str(index): np.eye(4) for index in range(9)})
+    assert overlays.lines([case, more])[0] == ["", "reader", "other_readers", "center_bias"]
+    assert [len(line) for line in overlays.lines([case, more])] == [4, 6, 6]
+
+
+def test_a_panel_that_is_not_there_says_why(tmp_path):
+    found = texts(overlays.draw(cases()), tmp_path / "figure.svg")
+    assert "not applicable" in found and "not made" in found and found.count("AM1") == 1
+
+
+def test_large_films_are_drawn_small():
     assert max(overlays.overlay(made_up.film(900, 700), None, False).shape) == overlays.PIXELS
-    assert "not made" in texts(overlays.draw(cases()), tmp_path / "figure.svg")
 
 
 # ---- look and words
@@ -374,6 +479,49 @@ def test_intervals_of_many_groups_are_told_once():
     assert words.made_by(frame.iloc[:0]) == "no interval"
 
 
+def test_ways_of_making_intervals_that_share_their_start_are_joined():
+    ways = [
+        f"95% crossed bootstrap, 10000 resamples of {n} subjects and {k}"
+        for n, k in ((9, "1 seed"), (8, "3 seeds"))
+    ]
+    frame = pd.DataFrame({"interval": [*ways, "no usable row"]})
+    told = "95% crossed bootstrap, 10,000 resamples of 8 subjects and 3 seeds, or of 9 subjects and 1 seed"
+    assert words.made_by(frame) == told
+
+
+@pytest.mark.parametrize(
+    ("metric", "difference", "told"),
+    [
+        ("auc", False, "[0.0, 1.0]"),
+        ("auc", True, "[\N{MINUS SIGN}1.0, 1.0]"),
+        ("ncc", False, "[\N{MINUS SIGN}1.0, 1.0]"),
+        ("mass_over_area", False, "[0.0, 2.2]"),
+        ("mass_over_area", True, "[\N{MINUS SIGN}1.1, 2.2]"),
+        ("unheard_of", False, "[\N{MINUS SIGN}1.1, 2.2]"),
+    ],
+)
+def test_intervals_are_cut_to_what_the_metric_can_be(metric, difference, told):
+    assert words.interval(-1.1, 2.2, metric, difference) == told
+
+
+def test_sources_of_one_paper_are_named_together():
+    assert words.cited(["P 2022, Table 2", "P 2022, Table 1", "P 2022, Table 1", "Own rows"]) == (
+        "Own rows; P 2022, Tables 1 and 2"
+    )
+
+
+def test_what_was_left_out_of_rows_is_told_with_the_most_of_each_reason():
+    told = words.left_out(["not_applicable: 29; undefined: 2", "undefined: 7", ""])
+    assert told.startswith("up to 7 scores undefined") and "up to 29 scores not applicable" in told
+    assert words.reason("failed: 3; undefined: 1") == "failed" and words.reason("") == "undefined"
+
+
+def test_a_reference_is_a_region_by_its_metrics():
+    assert words.is_region(["auc", "mass_inside"]) and words.is_region(["auc"], "lungs")
+    assert not words.is_region(["auc", "ncc"]) and not words.is_region(["auc"], "gaze")
+    assert words.method("interobserver", in_region=True) == "Readers' gaze"
+
+
 def test_sides_of_comparisons_in_words():
     assert (
         words.side("gradcam/uniform@ag_sononet+random") == "Grad-CAM (uniform) of ag sononet, random weights"
@@ -384,7 +532,7 @@ def test_sides_of_comparisons_in_words():
 @pytest.mark.parametrize(
     "caption",
     [
-        lambda: intervals.caption(made_up.summary(), "a paper"),
+        lambda: intervals.caption(made_up.summary(), made_up.published()),
         lambda: strata.caption(made_up.summary(), stratum="abnormal"),
         lambda: center_bias.caption(made_up.summary()),
         lambda: classification.caption(made_up.classification()),

@@ -45,6 +45,7 @@ ROOMS: dict[str, set[str]] = {
     "page": set(),
     "answers": {"figures"},
     "report_tables": {"answers", "figures", "page"},
+    "digest": {"answers", "figures", "page", "regions", "report_tables", "seals"},
     "report": {"answers", "figures", "page", "report_tables"},
 }
 HEAVY = ("torch", "torchvision", "timm", "captum", "zennit", "statsmodels", "monai")

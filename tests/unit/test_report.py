@@ -101,55 +101,66 @@ def one(
 @pytest.mark.parametrize(
     ("low", "high", "told"),
     [
-        (0.51, 0.55, "1 is above chance"),
-        (0.48, 0.55, "1 is not distinguishable from chance"),
-        (0.45, 0.49, "1 is below chance"),
-        (0.50, 0.55, "1 is not distinguishable from chance"),  # touching is not above
+        (0.51, 0.55, "it is above chance"),
+        (0.48, 0.55, "it is not distinguishable from chance"),
+        (0.45, 0.49, "it is below chance"),
+        (0.50, 0.55, "it is not distinguishable from chance"),  # touching is not above
     ],
 )
 def test_the_interval_decides_about_chance(low, high, told):
     (sentence,) = answer(pd.DataFrame([one((low + high) / 2, low, high)]))
-    assert told in sentence and "chance 0.5" in sentence
+    assert told in sentence and sentence.startswith("Against gaze (sAUC, chance 0.5): ")
 
 
 def test_sncc_is_held_against_zero():
     (sentence,) = answer(pd.DataFrame([one(0.03, 0.01, 0.05, metric="sncc")]))
-    assert "1 is above chance" in sentence and "chance 0)" in sentence
+    assert "it is above chance" in sentence and "sNCC, chance 0)" in sentence
 
 
 @pytest.mark.parametrize(
     ("interval", "relation"),
-    [
-        ((0.50, 0.53), "lies below theirs"),
-        ((0.53, 0.56), "overlaps theirs"),
-        ((0.6, 0.62), "lies above theirs"),
-    ],
+    [((0.50, 0.53), "lies below"), ((0.53, 0.56), "overlaps"), ((0.6, 0.62), "lies above")],
 )
-def test_the_nearest_map_is_named_with_its_relation_to_the_readers(interval, relation):
+def test_the_best_map_is_named_with_its_relation_to_the_readers(interval, relation):
     low, high = interval
     frame = pd.DataFrame(
         [
             one(0.56, 0.55, 0.57, "interobserver"),
             one((low + high) / 2, low, high, reading="uniform"),
-            one(0.40, 0.39, 0.41, reading="weighted"),
+            one(0.60, 0.39, 0.81, reading="weighted"),  # a higher mean, a lower end that is lower
         ]
     )
-    sentences = answer(frame)
-    assert sentences[0].startswith(
-        "Readers agree with one another at sAUC 0.560 [0.550, 0.570], above chance"
+    (sentence,) = answer(frame)
+    assert (
+        "readers agree with one another at 0.560 [0.550, 0.570]; the best map, Grad-CAM (uniform)" in sentence
     )
-    assert sentences[1].startswith("Grad-CAM (uniform)") and relation in sentences[1]
+    assert f"which {relation} the readers' interval" in sentence and "of 2 maps " in sentence
+
+
+def test_maps_are_counted_by_where_their_intervals_lie():
+    rows = [(0.52, 0.51, 0.53, "a"), (0.52, 0.4, 0.6, "b"), (0.51, 0.4, 0.6, "c"), (0.4, 0.3, 0.45, "d")]
+    (sentence,) = answer(pd.DataFrame([one(*row[:3], reading=row[3]) for row in rows]))
+    assert "of 4 maps 1 above chance, 2 not distinguishable from chance, 1 below chance." in sentence
 
 
 def test_random_weights_are_not_taken_for_the_best_map():
     frame = pd.DataFrame(
         [
-            one(0.56, 0.55, 0.57, "interobserver"),
             one(0.53, 0.52, 0.54, reading="uniform"),
             one(0.56, 0.55, 0.57, reading="uniform", condition="random"),
         ]
     )
-    assert "0.530" in answer(frame)[1] and "of 1 maps" in answer(frame)[2]
+    (sentence,) = answer(frame)
+    assert "0.530" in sentence and "it is above chance" in sentence
+
+
+def test_trained_maps_are_held_against_random_weights_pair_by_pair():
+    sentences = answer(made_up.summary(), comparisons=made_up.comparisons(), center_bias="image")
+    told = next(sentence for sentence in sentences if sentence.startswith("Trained against random"))
+    assert "of 2 differences 1 higher, 1 not distinguishable" in told
+    assert "Grad-CAM (uniform) of ag sononet, gaze: sAUC +0.018 [0.009, 0.026]" in told
+    others = made_up.comparisons().assign(metric="ncc")  # not the metric that speaks for gaze
+    assert not any("random" in sentence for sentence in answer(made_up.summary(), comparisons=others))
 
 
 def test_leaving_the_image_out_is_told_with_sign_and_range():
@@ -160,35 +171,47 @@ def test_leaving_the_image_out_is_told_with_sign_and_range():
             for bias, mean in (("none", none), ("image", image))
         ]
     )
-    assert "changes sAUC by \N{MINUS SIGN}0.002 to +0.006, +0.002 on average" in answer(frame)[-1]
+    told = "changes sAUC by \N{MINUS SIGN}0.002 to +0.006 (mean +0.002), over 2 maps and baselines"
+    assert told in answer(frame)[-1]
 
 
 @pytest.mark.parametrize(
     ("low", "high", "told"),
-    [(0.4, 0.5, "more than"), (0.3, 0.5, "not distinguishable"), (0.1, 0.2, "less than")],
+    [(0.4, 0.5, "it is above"), (0.3, 0.5, "it is not distinguishable from"), (0.1, 0.2, "it is below")],
 )
-def test_mass_is_held_against_the_area_and_random_weights(low, high, told):
+def test_mass_is_held_against_the_area_and_readers_do_not_agree_in_a_region(low, high, told):
     row = {"metric": "mass_inside", "center_bias": "", "reference": "lungs"}
     frame = pd.DataFrame(
-        [
-            {**one((low + high) / 2, low, high), **row},
-            {**one(0.25, 0.22, 0.28, condition="random"), **row},
-        ]
+        [one((low + high) / 2, low, high) | row, one(0.45, 0.4, 0.5, "interobserver", model="") | row]
     )
     (sentence,) = answer(frame, areas={("cxr", "lungs"): 0.34})
-    assert f"inside lungs, {told}" in sentence and "0.34 of the area that lungs cover" in sentence
-    assert "with random weights it is 0.250 [0.220, 0.280]" in sentence
-    assert ("do not overlap" in sentence) == (low > 0.28 or high < 0.22)
+    assert sentence.startswith("Inside lungs (Mass inside, share of the area 0.34): the best map")
+    assert told in sentence and "agree" not in sentence
+
+
+def test_mass_over_area_speaks_for_a_region_where_it_was_scored():
+    sentences = answer(made_up.regions(), areas=made_up.AREAS)
+    assert [sentence.split(":")[0] for sentence in sentences] == [
+        "On covid open, inside finding (Mass over area, chance 1)",
+        "On covid open, inside lungs (Mass over area, chance 1)",
+        "On kermany, inside lungs (Mass over area, chance 1)",
+    ]
 
 
 def test_a_study_without_models_or_without_scores_answers_too():
     only = pd.DataFrame([one(0.56, 0.49, 0.63, "interobserver", model="")])
-    assert answer(only) == [
-        "Readers agree with one another at sAUC 0.56 [0.49, 0.63], not distinguishable from chance (0.5)."
-    ]
+    told = "readers agree with one another at 0.56 [0.49, 0.63], not distinguishable from chance"
+    assert answer(only) == [f"Against gaze (sAUC, chance 0.5): {told}."]
     assert "no score" in answer(tables.empty("summary"))[0]
     undefined = pd.DataFrame([one(np.nan, np.nan, np.nan)])
     assert "no score" in answer(undefined)[0]
+
+
+def test_the_whole_answer_is_short():
+    study = evidence()
+    sentences = answer(study.summary, study.classification, study.comparisons)
+    assert len(sentences) == 4 and max(map(len, sentences)) < 300
+    assert sentences[-1].startswith("The models' mean AUC over labels: ")
 
 
 # ---- the page
@@ -210,7 +233,7 @@ def test_the_page_opens_with_the_question_and_the_answer(pictures):
         for part in ("<h1>Do the maps", 'class="answer"', "<h2>Scores", "<h2>How it was made", "<h2>Limits")
     ]
     assert places == sorted(places)
-    for sentence in answer(made_up.summary()):
+    for sentence in answer(made_up.summary(), made_up.classification(), made_up.comparisons()):
         assert html.escape(sentence) in text
 
 
@@ -251,17 +274,58 @@ def test_skipped_inputs_are_counted_by_reason_and_never_named():
 
 
 def test_scores_are_sorted_best_first_with_baselines_among_them():
-    frame = report_tables.scores_table(made_up.summary(), "none").frame
+    (shown,) = report_tables.scores_tables(made_up.summary(), "none")
+    frame = shown.frame
     means = [float(text.split(" ")[0]) for text in frame["sAUC"]]
-    assert means == sorted(means, reverse=True) and frame["Method"].iloc[0] == "Interobserver"
+    assert means == sorted(means, reverse=True) and frame["Map"].iloc[0] == "Interobserver"
+    assert list(frame.columns[:4]) == ["Map", "Model", "sAUC", "NCC"]
+    assert ("Grad-CAM, uniform", "sononet, random weights") in set(zip(frame["Map"], frame["Model"]))
     assert frame["n"].iloc[0] == "91" and "91 × 5" in set(frame["n"])
-    assert "3 (constant map)" in set(frame["Left out"])
+    assert "3 undefined" in set(frame["Left out"]) and "undefined (the map" in shown.caption
 
 
-def test_comparisons_show_largest_differences_first_with_corrected_p():
-    (shown,) = report_tables.comparisons_tables(made_up.comparisons())
-    assert list(shown.frame["Difference"]) == ["\N{MINUS SIGN}0.029", "0.018", "0.004"]
-    assert list(shown.frame["p, corrected"]) == ["< 0.001", "0.006", "0.93"]
+def test_every_reference_has_a_table_with_its_own_metrics():
+    both = pd.concat([made_up.summary(), made_up.regions()])
+    shown = report_tables.scores_tables(both)
+    assert [table.caption.split(":")[0] for table in shown] == [
+        "covid open, against finding",
+        "covid open, against lungs",
+        "cxr, against gaze",
+        "kermany, against lungs",
+    ]
+    assert "sAUC" not in shown[0].frame and "Mass inside" not in shown[2].frame
+    for table in shown:
+        assert table.frame.replace("", pd.NA).dropna(axis=1, how="all").shape == table.frame.shape
+    assert "Left out" not in shown[0].frame  # nothing was
+
+
+def test_comparisons_are_ordered_by_reference_metric_and_p_and_name_them():
+    first = made_up.comparisons()
+    both = pd.concat([first.assign(reference="lungs", metric="mass_inside", center_bias=""), first])
+    (shown,) = report_tables.comparisons_tables(both)
+    assert list(shown.frame["Reference"]) == ["gaze"] * 3 + ["lungs"] * 3
+    assert list(shown.frame["p, corrected"]) == ["< 0.001", "0.006", "0.93"] * 2
+    assert list(shown.frame["Difference"])[:3] == ["\N{MINUS SIGN}0.029", "0.018", "0.004"]
+    assert "Dataset" not in shown.frame and "Group" not in shown.frame and "Images: 91." in shown.caption
+
+
+def test_one_difference_is_told_with_all_that_sets_it_apart():
+    two = pd.concat([made_up.comparisons().iloc[:1], made_up.comparisons().iloc[:1].assign(dataset="other")])
+    (shown,) = report_tables.comparisons_tables(two)
+    assert list(shown.frame["Dataset"]) == ["cxr", "other"]
+    told = (
+        "First: Grad-CAM (uniform) of ag sononet. Second: Grad-CAM (uniform) of ag sononet, random weights."
+    )
+    assert told in shown.caption and "10,000; p corrected" in shown.caption
+
+
+def test_the_leave_out_table_holds_every_center_bias_and_the_change():
+    (shown,) = report_tables.leave_out_table(made_up.summary())
+    assert not {"Center bias", "Uniform noise"} & set(shown.frame["Map"])
+    assert set(shown.frame["Change"]) == {"+0.006"}
+    row = shown.frame.query("Metric == 'sAUC' and Map == 'Interobserver'").iloc[0]
+    assert row["Pooled"].startswith("0.558") and row["Without the image"].startswith("0.564")
+    assert report_tables.leave_out_table(made_up.regions()) == []
 
 
 def test_the_classification_table_has_a_column_per_model_and_says_undefined():
@@ -269,20 +333,6 @@ def test_the_classification_table_has_a_column_per_model_and_says_undefined():
     assert list(frame.columns) == ["Label", "Positives", "ag sononet", "sononet"]
     assert frame["Label"].iloc[0] == "Mean of the labels" and frame["Label"].iloc[-1] == "Pleural Other"
     assert frame["sononet"].iloc[-1] == "undefined"
-
-
-def test_costs_are_summed_by_rule():
-    costs = pd.DataFrame(
-        {
-            "job": ["train/a/0", "train/a/1", "score/a"],
-            "seconds": [60.0, 120.0, 30.0],
-            "cpu_seconds": [60.0, 60.0, 30.0],
-            "peak_bytes": [10**9, 2 * 10**9, 10**8],
-            "device": "cpu",
-        }
-    )
-    frame = report_tables.costs_table(costs).frame
-    assert frame.iloc[0].tolist() == ["train", 2, "3.0", "2.0", "2.00", "cpu"]
 
 
 def test_a_study_without_gaze_and_one_without_anything_still_make_a_page():

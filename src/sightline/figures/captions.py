@@ -10,7 +10,7 @@ from sightline.page import Picture
 
 
 def write(pictures: Mapping[str, Sequence[Picture]], path: str | Path) -> None:
-    """Write section -> pictures (file, caption, whether it is restricted) to `path`; the figures lie beside it."""
+    """Write section -> pictures (file, caption, whether restricted) to `path`; the figures lie beside it."""
     content = {
         section: [[one.path.name, one.caption, one.restricted] for one in found]
         for section, found in pictures.items()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -23,7 +24,7 @@ def draw(summary: pd.DataFrame, *, methods: Sequence[str] = (), metrics: Sequenc
         return style.empty("One way of making the center bias: nothing to compare")
     blocks = rows.blocks(frame, frame["center_bias"], methods=methods, metrics=metrics)
     for index, block in enumerate(blocks):  # a strip for one of three interobserver values would mislead
-        panels = [forest.Panel(item.key, item.title, item.axis, item.chance) for item in block.panels]
+        panels = [replace(panel, area=None, band=None) for panel in block.panels]
         blocks[index] = forest.Block(block.title, block.rows, panels, block.marks)
     return forest.draw(blocks, SERIES)
 
@@ -31,16 +32,17 @@ def draw(summary: pd.DataFrame, *, methods: Sequence[str] = (), metrics: Sequenc
 def _of(summary: pd.DataFrame) -> pd.DataFrame:
     frame = rows.overall(summary)
     clean = (frame["condition"] == "clean") | words.is_baseline(frame)
-    return frame[clean & (frame["center_bias"] != "")].reset_index(drop=True)
+    return frame[clean & (frame["center_bias"] != "") & ~words.of_center_bias(frame)].reset_index(drop=True)
 
 
 def caption(summary: pd.DataFrame) -> str:
     """The question, n and how the intervals were made."""
     frame = _of(summary)
-    return (
-        "What does it change to leave the image under test out of the center bias that it is scored "
-        "against? "
-        f"Marks are means, bars their intervals ({words.made_by(frame)}); {words.sizes(frame)}. "
-        "Dashed line: chance. A pooled center bias contains the gaze on the image itself, "
-        "which takes from every shuffled score a part of what it should reward."
-    )
+    parts = [
+        "What does it change to leave the image under test out of the center bias that it is scored against?",
+        f"Marks are means, bars their intervals ({words.made_by(frame)}); {words.sizes(frame)}.",
+        words.cut(frame),
+        "Dashed line: chance. A pooled center bias contains the gaze on the image itself, which takes from "
+        "every shuffled score a part of what it should reward.",
+    ]
+    return " ".join(part for part in parts if part)

@@ -7,22 +7,24 @@ from matplotlib.figure import Figure
 
 from sightline.figures import forest, style, words
 
-COLUMNS = ["row", "panel", "series", "mean", "low", "high"]
+COLUMNS = ["row", "panel", "series", "mean", "low", "high", "why"]
 MEAN = "mean"  # the label of the row that holds the mean of the defined AUCs
 
 
 def draw(classification: pd.DataFrame, published: pd.DataFrame | None = None) -> Figure:
     """A panel per model, a row per label (mean first, then best to worst); other conditions are hollow marks.
 
-    `classification` as in `tables`; `published`: model, label, auc and optionally low, high. A label whose
-    AUC is undefined says so in its row.
+    `classification` as in `tables`; `published`: model, label, auc, source and optionally low, high. A label
+    whose AUC is undefined says so in its row.
     """
     blocks = []
     for dataset, frame in classification.groupby("dataset"):
         marks = frame.rename(columns={"label": "row", "model": "panel", "condition": "series", "auc": "mean"})
-        marks = pd.concat([marks[COLUMNS], _published(marks, published)], ignore_index=True)
+        marks["why"] = "undefined"
+        values = _published(frame, published)
+        marks = pd.concat([marks[COLUMNS], values[COLUMNS]], ignore_index=True) if len(values) else marks
         panels = [
-            forest.Panel(model, words.plain(model), "AUC (probability)", 0.5)
+            forest.Panel(model, words.plain(model), "AUC (probability)", 0.5, limits=words.possible("auc"))
             for model in sorted(set(frame["model"]))
         ]
         title = words.plain(dataset) if classification["dataset"].nunique() > 1 else ""
@@ -37,17 +39,15 @@ def draw(classification: pd.DataFrame, published: pd.DataFrame | None = None) ->
     return forest.draw(blocks, series, note="positives\n/ images")
 
 
-def _published(marks: pd.DataFrame, published: pd.DataFrame | None) -> pd.DataFrame:
+def _published(frame: pd.DataFrame, published: pd.DataFrame | None) -> pd.DataFrame:
+    """The published AUCs of the labels and models in `frame`, as marks, with their source."""
     if published is None or published.empty:
-        return marks.iloc[:0][COLUMNS]
-    found = published.rename(columns={"label": "row", "model": "panel", "auc": "mean"}).assign(
-        series="published"
-    )
-    for column in ("low", "high"):
-        if column not in found:
-            found[column] = float("nan")
-    found = found[found["row"].isin(marks["row"]) & found["panel"].isin(marks["panel"])]
-    return found.dropna(subset=["mean"])[COLUMNS]
+        return pd.DataFrame(columns=[*COLUMNS, "source"])
+    known = published.reindex(columns=["model", "label", "auc", "low", "high", "source"])
+    found = known.rename(columns={"label": "row", "model": "panel", "auc": "mean"})
+    found = found.assign(series="published", why="")
+    found = found[found["row"].isin(frame["label"]) & found["panel"].isin(frame["model"])]
+    return found.dropna(subset=["mean"])
 
 
 def _order(frame: pd.DataFrame) -> list[str]:
@@ -67,17 +67,18 @@ def _row(frame: pd.DataFrame, label: str) -> forest.Row:
     return forest.Row(label, label, "", style.INK, note)
 
 
-def caption(classification: pd.DataFrame, published: str = "") -> str:
+def caption(classification: pd.DataFrame, published: pd.DataFrame | None = None) -> str:
     """The question, n, seeds and how the intervals were made; labels without an AUC are named."""
     frame = classification
     undefined = sorted(set(frame.loc[frame["auc"].isna(), "label"]))
-    text = (
+    values = _published(frame, published)
+    parts = [
         "Do the models find what they were trained to find? Marks are the AUC of each label, bars its "
-        "interval "
-        f"({words.made_by(frame)}); n = {words.span(frame['images'])} images, "
-        f"{words.span(frame['seeds'])} seeds per model. "
-        "Dashed line: chance (0.5)."
-    )
-    if undefined:
-        text += f" Undefined, because all images have one value: {', '.join(undefined)}."
-    return text + (f" Diamonds: published values ({published})." if published else "")
+        f"interval ({words.made_by(frame[frame['label'] != MEAN])}); "
+        f"n = {words.span(frame['images'])} images, {words.span(frame['seeds'])} seeds per model.",
+        words.cut(frame.assign(metric="auc")),
+        "Dashed line: chance (0.5).",
+        f"Undefined, because all images have one value: {', '.join(undefined)}." if undefined else "",
+        f"Diamonds: published values ({words.cited(values['source'])})." if len(values) else "",
+    ]
+    return " ".join(part for part in parts if part)

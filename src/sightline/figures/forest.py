@@ -1,28 +1,25 @@
-"""Forest plots: rows of estimates with intervals, one column of panels per metric, one block per dataset
-and reference."""
+"""Forest plots: rows of estimates with intervals, a panel per metric, a block per dataset and reference."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.markers import CARETLEFT as LEFT
+from matplotlib.markers import CARETRIGHT as RIGHT
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from sightline.figures import style
 
 SLOT = 0.185  # inches a row takes
-TOP, AXIS, LEGEND, GAP = (
-    0.42,
-    0.42,
-    0.30,
-    0.16,
-)  # inches: titles above panels, ticks and label below, legend, between panels
+TOP, AXIS = 0.42, 0.42  # inches: titles above panels, ticks and label below
+LEGEND, GAP = 0.30, 0.16  # inches: the legend, between panels
 CHARACTER = 0.0585  # inches of a character of 7 points, on average
 PANELS = 4  # side by side at most
 
@@ -53,8 +50,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Panel:
-    """A metric: `chance` is drawn as a dashed line, `area` as a dotted one, `band` (low, mean, high) as a
-    grey strip."""
+    """A metric: `chance` is a dashed line, `area` a dotted one, `band` (low, mean, high) a grey strip.
+
+    The axis ends at `limits`, what there can be least and most; intervals beyond end in arrow heads there.
+    """
 
     key: str
     title: str
@@ -62,11 +61,12 @@ class Panel:
     chance: float | None = None
     area: float | None = None
     band: tuple[float, float, float] | None = None
+    limits: tuple[float, float] = (-math.inf, math.inf)
 
 
 @dataclass(frozen=True)
 class Block:
-    """Rows times panels; `marks` has the columns row, panel, series, mean, low, high."""
+    """Rows times panels; `marks` has row, panel, series, mean, low, high, why (where there is no mean)."""
 
     title: str
     rows: Sequence[Row]
@@ -75,8 +75,7 @@ class Block:
 
 
 def draw(blocks: Sequence[Block], series: Sequence[Series], note: str = "images\n× seeds") -> Figure:
-    """The figure of all blocks, one under the other, with one legend; `note` heads the column of
-    `Row.note`."""
+    """All blocks, one under the other, with one legend; `note` heads the column of `Row.note`."""
     lines = [
         (block, block.panels[start : start + PANELS], start == 0)
         for block in blocks
@@ -152,78 +151,73 @@ def _line(
         axes = figure.add_axes((start / style.WIDTH, bottom / total, width / style.WIDTH, height / total))
         _panel(axes, block, panel, series, (rows, headings, slots))
     if note:
-        notes = figure.add_axes(
-            ((style.WIDTH - right) / style.WIDTH, bottom / total, right / style.WIDTH, height / total)
-        )
-        notes.set_axis_off()
-        notes.set(xlim=(0, right), ylim=(slots, 0))
-        for row in block.rows:
-            notes.text(
-                right - 0.05,
-                rows[row.key],
-                row.note,
-                ha="right",
-                va="center",
-                color=style.FAINT,
-                size=style.SMALL,
-            )
-        notes.annotate(
-            note,
-            (right - 0.05, 0),
-            xytext=(0, 5),
-            textcoords="offset points",
-            ha="right",
-            va="bottom",
-            color=style.FAINT,
-            size=style.SMALL,
-        )
+        place = ((style.WIDTH - right) / style.WIDTH, bottom / total, right / style.WIDTH, height / total)
+        _notes(figure.add_axes(place), block, rows, slots, (right, note))
+
+
+def _notes(axes: Axes, block: Block, rows: dict[str, float], slots: float, column: tuple[float, str]) -> None:
+    """The rows' notes at the right, under a heading; `column` is (width in inches, heading)."""
+    width, heading = column
+    axes.set_axis_off()
+    axes.set(xlim=(0, width), ylim=(slots, 0))
+    look = {"ha": "right", "color": style.FAINT, "size": style.SMALL}
+    for row in block.rows:
+        axes.text(width - 0.05, rows[row.key], row.note, va="center", **look)
+    axes.annotate(heading, (width - 0.05, 0), xytext=(0, 5), textcoords="offset points", va="bottom", **look)
 
 
 def _panel(axes: Axes, block: Block, panel: Panel, series: Sequence[Series], place) -> None:
-    rows, headings, slots = place
+    rows, _, slots = place
     marks = block.marks[block.marks["panel"] == panel.key]
     axes.set_ylim(slots, 0)
     axes.spines["left"].set_visible(False)
     axes.tick_params(left=False, labelleft=False)
-    for at in rows.values():
-        axes.axhline(at, color=style.RULE, linewidth=0.35, zorder=0)
-    if panel.band:
-        axes.axvspan(panel.band[0], panel.band[2], color=style.BAND, linewidth=0, zorder=0)
-        axes.axvline(panel.band[1], color="#9fb2c0", linewidth=0.8, zorder=0)
-    if panel.chance is not None:
-        axes.axvline(panel.chance, color=style.FAINT, linewidth=0.8, dashes=(4, 2), zorder=1)
-    if panel.area is not None:
-        axes.axvline(panel.area, color=style.FAINT, linewidth=1.0, linestyle=":", zorder=1)
+    _guides(axes, panel, rows.values())
     colours = {row.key: row.colour for row in block.rows}
     looks = {item.key: item for item in series}
     for key, at in rows.items():
         used = _used(block, series, key)
         here = marks[marks["row"] == key]
         if len(here) and here["mean"].isna().all():
-            _undefined(axes, at)
+            _absent(axes, at, here["why"].iloc[0])
             continue
         for mark in here.itertuples():
             shift = (used.index(mark.series) - (len(used) - 1) / 2.0) * 0.5
-            _mark(axes, mark, at + shift, looks[mark.series], looks[mark.series].colour or colours[key])
+            look = looks[mark.series]
+            _mark(axes, mark, at + shift, look, (look.colour or colours[key], panel.limits))
     _limits(axes, marks, panel)
     axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
     axes.set_title(panel.title, weight="bold", pad=5)
     axes.set_xlabel(panel.axis, size=style.SMALL)
 
 
-def _mark(axes: Axes, mark, at: float, item: Series, colour: str) -> None:
+def _guides(axes: Axes, panel: Panel, rows: Iterable[float]) -> None:
+    """A faint line per row, and the panel's strip and lines."""
+    for at in rows:
+        axes.axhline(at, color=style.RULE, linewidth=0.35, zorder=0)
+    if panel.band:
+        low, mean, high = panel.band
+        axes.axvspan(low, high, color=style.BAND, linewidth=0, zorder=0)
+        axes.axvline(mean, color="#9fb2c0", linewidth=0.8, zorder=0)
+    if panel.chance is not None:
+        axes.axvline(panel.chance, color=style.FAINT, linewidth=0.8, dashes=(4, 2), zorder=1)
+    if panel.area is not None:
+        axes.axvline(panel.area, color=style.FAINT, linewidth=1.0, linestyle=":", zorder=1)
+
+
+def _mark(axes: Axes, mark, at: float, item: Series, drawn: tuple[str, tuple[float, float]]) -> None:
+    """A mean with its interval; `drawn` is (colour, limits): an end beyond them is an arrow head there."""
+    colour, (least, most) = drawn
     if pd.isna(mark.mean):
-        _undefined(axes, at)
+        _absent(axes, at, mark.why)
         return
     if not (pd.isna(mark.low) or pd.isna(mark.high)):
-        axes.plot(
-            [mark.low, mark.high],
-            [at, at],
-            color=colour,
-            linewidth=0.7 if item.thin else 1.3,
-            solid_capstyle="butt",
-            zorder=2,
-        )
+        ends = [max(mark.low, least), min(mark.high, most)]
+        width = 0.7 if item.thin else 1.3
+        axes.plot(ends, [at, at], color=colour, linewidth=width, solid_capstyle="butt", zorder=2)
+        for end, beyond, head in ((ends[0], mark.low < least, LEFT), (ends[1], mark.high > most, RIGHT)):
+            if beyond:
+                axes.scatter([end], [at], s=14, marker=head, color=colour, linewidth=0, zorder=2)
     axes.plot(
         [mark.mean],
         [at],
@@ -236,16 +230,9 @@ def _mark(axes: Axes, mark, at: float, item: Series, colour: str) -> None:
     )
 
 
-def _undefined(axes: Axes, at: float) -> None:
-    axes.annotate(
-        "undefined",
-        (0.5, at),
-        xycoords=("axes fraction", "data"),
-        ha="center",
-        va="center",
-        size=style.SMALL,
-        color=style.FAINT,
-    )
+def _absent(axes: Axes, at: float, why: str) -> None:
+    place = {"xycoords": ("axes fraction", "data"), "ha": "center", "va": "center"}
+    axes.annotate(why, (0.5, at), size=style.SMALL, color=style.FAINT, **place)
 
 
 def _limits(axes: Axes, marks: pd.DataFrame, panel: Panel) -> None:
@@ -255,7 +242,7 @@ def _limits(axes: Axes, marks: pd.DataFrame, panel: Panel) -> None:
     if not values:
         axes.set_xlim(0, 1)
         return
-    low, high = min(values), max(values)
+    low, high = max(min(values), panel.limits[0]), min(max(values), panel.limits[1])
     margin = 0.06 * (high - low) or 0.05
     axes.set_xlim(low - margin, high + margin)
 
@@ -282,5 +269,5 @@ def _legend(figure: Figure, blocks: Sequence[Block], series: Sequence[Series]) -
     if any(panel.area is not None for panel in panels):
         handles.append(Line2D([], [], color=style.FAINT, linestyle=":", label="region's share of the area"))
     if any(panel.band is not None for panel in panels):
-        handles.append(Patch(facecolor=style.BAND, edgecolor="#9fb2c0", linewidth=0.6, label="interobserver"))
+        handles.append(Patch(facecolor=style.BAND, edgecolor="#9fb2c0", linewidth=0.6, label="readers"))
     figure.legend(handles=handles, loc="lower center", ncols=min(6, len(handles)), bbox_to_anchor=(0.5, 0.0))

@@ -61,39 +61,56 @@ def _series(conditions: pd.Series) -> list[forest.Series]:
 
 
 def caption(
-    summary: pd.DataFrame, published: str = "", *, center_bias: str | None = None, question: str = ""
+    summary: pd.DataFrame,
+    published: pd.DataFrame | None = None,
+    *,
+    center_bias: str | None = None,
+    question: str = "",
 ) -> str:
-    """The question, what the marks are, n and the intervals' making; `published` names the source of the
-    published values."""
+    """The question, what the marks are, n and how the intervals were made; `published` as in `draw`."""
     frame = rows.overall(rows.with_center_bias(summary, center_bias))
-    references = ", ".join(words.plain(name) for name in sorted(set(frame["reference"])))
+    found = rows.places(frame)
+    references = ", ".join(dict.fromkeys(words.plain(reference) for _, reference in found))
     parts = [
         question
         or f"How much do the maps agree with {references}, compared with chance and with the baselines?",
         f"Marks are means, bars their intervals ({words.made_by(frame)}); {words.sizes(frame)}.",
+        words.cut(frame),
+        *_guides(frame, found),
     ]
-    if (frame["method"] == "interobserver").any():
-        parts.append("Grey strip: agreement between readers, with its interval.")
-    if frame["metric"].isin(["auc", "sauc", "ncc", "sncc"]).any():
-        parts.append("Dashed line: chance (NCC and sNCC 0, AUC and sAUC 0.5).")
-    if frame["metric"].isin(words.AREA_METRICS).any():
-        parts.append("Dotted line: the region's share of the area, which is what an even map scores.")
     chosen = sorted(set(frame["center_bias"]) - {""})
     if chosen:
-        parts.append(
-            f"Center bias of the shuffled metrics: {', '.join(words.CENTER_BIAS.get(x, x) for x in chosen)}."
-        )
+        named = ", ".join(words.CENTER_BIAS.get(name, name) for name in chosen)
+        parts.append(f"Center bias of the shuffled metrics: {named}.")
     if (~_clean(frame)).any():
         parts.append(
             "Hollow marks: the same method under another condition (random weights: the same network, "
             "untrained)."
         )
-    if published:
+    values = rows.published_as(frame[_clean(frame)], published)
+    if len(values):
         parts.append(
-            f"Diamonds: published values ({published}; center bias pooled), which rest on other models and "
-            ""
-            ""
-            ""
-            "images."
+            f"Diamonds: published values ({words.cited(values['source'])}; center bias pooled), which rest "
+            "on other models and images."
         )
-    return " ".join(parts)
+    return " ".join(part for part in parts if part)
+
+
+def _guides(frame: pd.DataFrame, places: list[tuple[str, str]]) -> list[str]:
+    """What the strip and the lines are."""
+    parts = []
+    if (frame["method"] == "interobserver").any():
+        kinds = {words.is_region(rows.at(frame, place)["metric"], place[1]) for place in places}
+        told = {
+            frozenset({False}): "one reader against the others",
+            frozenset({True}): "one reader's gaze as the map",
+            frozenset(
+                {False, True}
+            ): "one reader against the others, or against a region one reader's gaze as the map",
+        }
+        parts.append(f"Grey strip: {told[frozenset(kinds)]}, with the interval.")
+    if frame["metric"].isin(["auc", "sauc", "ncc", "sncc", "mass_over_area"]).any():
+        parts.append("Dashed line: chance.")
+    if frame["metric"].isin(words.AREA_METRICS).any():
+        parts.append("Dotted line: the region's share of the area, which is what an even map scores.")
+    return parts

@@ -1,5 +1,4 @@
-"""Cases as the gaze study's Figure 1 shows them: a row per image, the film, then every reference and map
-over it."""
+"""Cases as the gaze study's Figure 1 shows them: an image, then every reference and map over it."""
 
 from __future__ import annotations
 
@@ -15,17 +14,25 @@ from matplotlib.patches import Ellipse, Rectangle
 from sightline.figures import style, words
 from sightline.frames import Frame, resample
 
-CELL, GAP, LABEL = 0.86, 0.05, 1.06  # inches: a panel's side, between panels, the rows' titles at the left
+CELL, GAP, LABEL = 0.86, 0.05, 0.98  # inches: a panel's side, between panels, the cases' titles at the left
+PANELS = 8  # side by side at most: a case with more takes two lines or more, the references in the first
+HEAD, FOOT, CASE = 0.32, 0.50, 0.10  # inches: titles above panels, the scale below, between cases
 PIXELS = 256  # the longest side that is drawn: a page need not carry a film
 OPACITY = 0.65  # of a map's strongest place; its weakest is clear, so that the film shows through
 OUTLINE = "#7fe0ff"
 
-TITLES = {"reader": "Reader", "other_readers": "Other readers"}
+IMAGE = ""  # the panel without a map
+REFERENCES = {
+    "reader": "Reader",
+    "other_readers": "Other readers",
+    "hull": "Lung hull",
+    "center_bias": "Center bias",
+}  # panels that are no model's maps, in their order
 
 
 @dataclass(frozen=True)
 class Outline:
-    """A finding's box in image pixels, drawn as an axis-aligned `shape` (rectangle or ellipse)."""
+    """A finding's box in pixels of the case's image, drawn as an axis-aligned `shape` (rectangle or ellipse)."""
 
     xmin: float
     ymin: float
@@ -37,10 +44,10 @@ class Outline:
 
 @dataclass(frozen=True)
 class Case:
-    """A row: `image` (h, w) uint8; `panels` name -> map, any grid over the whole image; `signed` names maps
-    with a sign.
+    """An image (h, w) uint8 and `panels`, name -> map on any grid over the whole image.
 
-    `notes` stand under the panels (a score, say). The title says why this case is shown: best, median, worst.
+    `signed` names maps with a sign; `absent` says why a panel that other cases have is not there. The title
+    says why this case is shown: best, worst, or its rank.
     """
 
     title: str
@@ -48,111 +55,115 @@ class Case:
     panels: Mapping[str, np.ndarray]
     signed: frozenset[str] = frozenset()
     outlines: Sequence[Outline] = ()
-    notes: Mapping[str, str] = field(default_factory=dict)
+    absent: Mapping[str, str] = field(default_factory=dict)
 
 
-def draw(cases: Sequence[Case], *, shared: Sequence[str] = ()) -> Figure:
-    """Image, then its maps over it; unsigned maps in shares of their maximum (0 to 1), signed ones of their
-    extreme (-1 to 1).
+def lines(cases: Sequence[Case]) -> list[list[str]]:
+    """The panels of a case, line by line: the image, the references, the maps; `PANELS` in a line at most."""
+    found = dict.fromkeys(name for case in cases for name in (*case.panels, *case.absent))
+    references = [name for name in REFERENCES if name in found]
+    maps = [name for name in found if name not in REFERENCES]
+    together = [IMAGE, *references, *maps]
+    if len(together) <= PANELS:
+        return [together]
+    count = -(-len(maps) // PANELS)  # lines of maps, evenly filled
+    each = -(-len(maps) // count)
+    return [[IMAGE, *references], *(maps[start : start + each] for start in range(0, len(maps), each))]
 
-    Maps named in `shared` are compared in size too: within a row they have one maximum. Every scale is shown.
+
+def draw(cases: Sequence[Case]) -> Figure:
+    """The panels of each case side by side; where a case takes several lines, each line has its own titles.
+
+    Unsigned maps from their minimum (clear) to their maximum, signed ones in shares of their extreme.
     """
     if not cases:
         return style.empty("No cases to show")
-    names = list(dict.fromkeys(name for case in cases for name in case.panels))
-    tall = [min(1.35, case.image.shape[0] / case.image.shape[1]) for case in cases]
-    both = any(case.signed for case in cases) and any(set(case.panels) - case.signed for case in cases)
-    under = 0.15 if any(case.notes for case in cases) else 0.04
-    heights = [CELL * ratio + under + GAP for ratio in tall]
-    width = max(LABEL + (CELL + GAP) * (len(names) + 1) + 0.05, LABEL + (5.0 if both else 2.4))
-    head, foot = 0.30, 0.50
-    total = head + sum(heights) + foot
+    table = lines(cases)
+    heights = [_line_height(case, len(table)) for case in cases]
+    signed = any(case.signed for case in cases)
+    unsigned = any(set(case.panels) - case.signed for case in cases)
+    width = LABEL + (CELL + GAP) * max(map(len, table)) + 0.05
+    width = max(width, LABEL + (5.0 if signed and unsigned else 2.4))
+    total = sum(height * len(table) + CASE for height in heights) + FOOT
+    total += HEAD if len(table) == 1 else 0.0
     with style.settings():
         figure = style.figure(width, total)
-        top = total - head
-        _heads(figure, names, top)
-        for case, ratio, height in zip(cases, tall, heights):
-            title = "\n".join(textwrap.wrap(case.title, 16)[:5])
-            figure.text(0.05 / width, (top - CELL * ratio / 2) / total, title, va="center")
-            for column, name in enumerate(["", *names]):
-                left = LABEL + (CELL + GAP) * column
-                axes = figure.add_axes(
-                    (left / width, (top - CELL * ratio) / total, CELL / width, CELL * ratio / total)
-                )
-                _cell(axes, case, name, shared)
-            top -= height
-        _scales(
-            figure, any(case.signed for case in cases), any(set(case.panels) - case.signed for case in cases)
-        )
+        top = total - (HEAD if len(table) == 1 else 0.0)
+        for case, height in zip(cases, heights):
+            middle = top - height * len(table) / 2
+            figure.text(0.05 / width, middle / total, case.title, va="center")
+            for index, names in enumerate(table):
+                titled = len(table) > 1 or case is cases[0]
+                _line(figure, case, names, top - height * index - (HEAD if len(table) > 1 else 0.0), titled)
+            top -= height * len(table) + CASE
+        _scales(figure, signed, unsigned)
     return figure
 
 
-def _heads(figure: Figure, names: Sequence[str], top: float) -> None:
-    for column, name in enumerate(["Image", *names]):
-        label = name if column == 0 else TITLES.get(name, words.method(name))
-        centre = LABEL + (CELL + GAP) * column + CELL / 2
-        text = "\n".join(textwrap.wrap(label, 15)[:2])
-        figure.text(
-            centre / figure.get_figwidth(),
-            (top + 0.04) / figure.get_figheight(),
-            text,
-            ha="center",
-            va="baseline",
-            weight="bold",
-            size=style.SMALL,
-            linespacing=1.05,
-        )
+def _ratio(case: Case) -> float:
+    return min(1.35, case.image.shape[0] / case.image.shape[1])
 
 
-def _cell(axes: Axes, case: Case, name: str, shared: Sequence[str]) -> None:
+def _line_height(case: Case, count: int) -> float:
+    """Inches of one line of panels of a case that takes `count` of them."""
+    return CELL * _ratio(case) + GAP + (HEAD if count > 1 else 0.0)
+
+
+def _line(figure: Figure, case: Case, names: Sequence[str], top: float, titled: bool) -> None:
+    """The panels `names` of a case, their upper edge at `top` inches."""
+    width, total, tall = figure.get_figwidth(), figure.get_figheight(), CELL * _ratio(case)
+    for column, name in enumerate(names):
+        left = LABEL + (CELL + GAP) * column
+        _cell(figure.add_axes((left / width, (top - tall) / total, CELL / width, tall / total)), case, name)
+        if titled:
+            place = ((left + CELL / 2) / width, (top + 0.04) / total)
+            look = {"ha": "center", "va": "baseline", "weight": "bold", "size": style.SMALL}
+            figure.text(*place, heading(name), linespacing=1.05, **look)
+
+
+def heading(name: str) -> str:
+    """A panel's title, in lines that a panel's width holds."""
+    label = "Image" if name == IMAGE else REFERENCES.get(name, words.method(name))
+    parts = [piece for part in label.split("\n") for piece in textwrap.wrap(part, 17)]
+    return "\n".join(parts[:3])
+
+
+def _cell(axes: Axes, case: Case, name: str) -> None:
     axes.set_axis_off()
     if name and name not in case.panels:
-        axes.text(
-            0.5,
-            0.5,
-            "not made",
-            ha="center",
-            va="center",
-            size=style.SMALL,
-            color=style.FAINT,
-            transform=axes.transAxes,
-        )
+        text = "\n".join(textwrap.wrap(case.absent.get(name, "not made"), 14))
+        look = {"ha": "center", "va": "center", "size": style.SMALL, "color": style.FAINT}
+        axes.text(0.5, 0.5, text, transform=axes.transAxes, **look)
         return
     height, width = case.image.shape
-    picture = overlay(case.image, None if not name else _scaled(case, name, shared), name in case.signed)
+    share = scaled(case.panels[name], name in case.signed) if name else None
+    picture = overlay(case.image, share, name in case.signed)
     axes.imshow(picture, extent=(-0.5, width - 0.5, height - 0.5, -0.5), interpolation="none", aspect="equal")
     for item in case.outlines:
-        centre, size = (
-            ((item.xmin + item.xmax) / 2, (item.ymin + item.ymax) / 2),
-            (item.xmax - item.xmin, item.ymax - item.ymin),
-        )
-        look = {"fill": False, "edgecolor": OUTLINE, "linewidth": 0.7}
-        axes.add_patch(
-            Ellipse(centre, *size, **look)
-            if item.shape == "ellipse"
-            else Rectangle((item.xmin, item.ymin), *size, **look)
-        )
+        axes.add_patch(_patch(item))
     axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
-    if name in case.notes:
-        axes.text(
-            0.5, -0.03, case.notes[name], ha="center", va="top", size=style.SMALL, transform=axes.transAxes
-        )
 
 
-def _scaled(case: Case, name: str, shared: Sequence[str]) -> np.ndarray:
-    """A map in shares of its largest absolute value, or of the row's where it is `shared`; all zero stays
-    zero."""
-    together = [
-        case.panels[other] for other in (shared if name in shared else [name]) if other in case.panels
-    ]
-    largest = max(float(np.nanmax(np.abs(values), initial=0.0)) for values in together)
-    values = np.nan_to_num(np.asarray(case.panels[name], dtype=np.float64))
-    return values / largest if largest > 0 else values
+def _patch(item: Outline) -> Ellipse | Rectangle:
+    size = (item.xmax - item.xmin, item.ymax - item.ymin)
+    look = {"fill": False, "edgecolor": OUTLINE, "linewidth": 0.7}
+    if item.shape == "ellipse":
+        return Ellipse(((item.xmin + item.xmax) / 2, (item.ymin + item.ymax) / 2), *size, **look)
+    return Rectangle((item.xmin, item.ymin), *size, **look)
+
+
+def scaled(values: np.ndarray, is_signed: bool) -> np.ndarray:
+    """A map for drawing: signed in shares of its largest absolute value, unsigned from its minimum (0) to its
+    maximum (1); zero everywhere where it is constant."""
+    values = np.nan_to_num(np.asarray(values, dtype=np.float64))
+    low = 0.0 if is_signed else float(values.min())
+    largest = float(np.abs(values - low).max())
+    return (values - low) / largest if largest > 0 else np.zeros_like(values)
 
 
 def overlay(image: np.ndarray, share: np.ndarray | None, is_signed: bool) -> np.ndarray:
-    """The film (h, w) uint8 under a map in -1..1 on any grid over it: (h', w', 3) uint8, at most `PIXELS`
-    on a side."""
+    """The film (h, w) uint8 under a map in -1..1 on any grid over it: (h', w', 3) uint8, at most `PIXELS` on
+    a side."""
     scale = min(1.0, PIXELS / max(image.shape))
     frame = Frame.resized(image.shape, tuple(max(1, round(side * scale)) for side in image.shape))
     film = (
@@ -160,6 +171,8 @@ def overlay(image: np.ndarray, share: np.ndarray | None, is_signed: bool) -> np.
     )
     if share is not None:
         grid = resample(share, Frame.resized(image.shape, share.shape), frame)
+        if np.isin(share, (0.0, 1.0)).all():  # a mask keeps its edge
+            grid = (grid >= 0.5).astype(float)
         colour, opacity = _ink(grid, is_signed)
         film = (1.0 - opacity[..., None]) * film + opacity[..., None] * colour
     return np.round(np.clip(film, 0.0, 1.0) * 255.0).astype(np.uint8)
@@ -168,13 +181,12 @@ def overlay(image: np.ndarray, share: np.ndarray | None, is_signed: bool) -> np.
 def _ink(share: np.ndarray, is_signed: bool) -> tuple[np.ndarray, np.ndarray]:
     """Colours (..., 3) and opacities (...) of shares."""
     at = (np.clip(share, -1, 1) + 1) / 2 if is_signed else np.clip(share, 0, 1)
-    return style.map_colours(is_signed)(at)[..., :3], OPACITY * np.minimum(
-        1.0, 1.6 * np.clip(np.abs(share), 0, 1)
-    )
+    opacity = OPACITY * np.minimum(1.0, 1.6 * np.clip(np.abs(share), 0, 1))
+    return style.map_colours(is_signed)(at)[..., :3], opacity
 
 
 def _scales(figure: Figure, signed: bool, unsigned: bool) -> None:
-    """The colours as they look over a mid-grey film, with their numbers."""
+    """The colours as they look over a mid-grey film, with what they stand for."""
     kinds = [kind for kind, there in ((False, unsigned), (True, signed)) if there]
     width, total = figure.get_figwidth(), figure.get_figheight()
     for order, kind in enumerate(kinds):
@@ -182,23 +194,23 @@ def _scales(figure: Figure, signed: bool, unsigned: bool) -> None:
         share = np.linspace(-1.0 if kind else 0.0, 1.0, 256)
         colour, opacity = _ink(share, kind)
         bar = (1.0 - opacity[:, None]) * 0.5 + opacity[:, None] * colour
-        low = float(share[0])
-        axes.imshow(bar[None], extent=(low, 1.0, 0.0, 1.0), aspect="auto", interpolation="none")
+        axes.imshow(bar[None], extent=(float(share[0]), 1.0, 0.0, 1.0), aspect="auto", interpolation="none")
         axes.set_yticks([])
-        axes.set_xticks([-1, 0, 1] if kind else [0, 0.5, 1])
-        axes.set_xlabel(
-            "signed map / its largest absolute value" if kind else "map / its maximum",
-            labelpad=1,
-            size=style.SMALL,
-        )
+        if kind:
+            axes.set_xticks([-1, 0, 1])
+        else:
+            axes.set_xticks([0, 1], ["its minimum", "its maximum"])
+        label = "signed map / its largest absolute value" if kind else "map"
+        axes.set_xlabel(label, labelpad=1, size=style.SMALL)
         for spine in axes.spines.values():
             spine.set_visible(False)
 
 
 def caption(cases: Sequence[Case], chosen: str) -> str:
-    """The question and how the cases were `chosen` (a sentence)."""
-    outlines = " Outlines: findings as marked by readers." if any(case.outlines for case in cases) else ""
+    """The question and how the cases were `chosen` (sentences)."""
+    outlines = " Outlines: findings as marked." if any(case.outlines for case in cases) else ""
     return (
         f"What do the maps show, beside what readers looked at? n = {len(cases)} images. {chosen} "
-        "Every map is drawn in shares of its own maximum, clear where it is weak; no intervals." + outlines
+        "Every map is drawn on its own scale, clear where it is weak: colours do not compare the sizes of "
+        "two maps; no intervals." + outlines
     )

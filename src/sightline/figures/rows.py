@@ -1,5 +1,4 @@
-"""From a summary table to the rows and panels of a forest plot: what is compared, in which order, with
-which references."""
+"""From a summary table to a forest plot's rows and panels: what is compared, in which order, with what."""
 
 from __future__ import annotations
 
@@ -10,7 +9,7 @@ import pandas as pd
 from sightline.figures import forest, style, words
 
 PLACE = ["dataset", "reference"]
-MARK = ["row", "panel", "series", "mean", "low", "high"]
+MARK = ["row", "panel", "series", "mean", "low", "high", "why"]
 
 PUBLISHED = "published\x1f"  # starts the names of series that are not this study's
 
@@ -32,6 +31,21 @@ def with_center_bias(summary: pd.DataFrame, choice: str | None = None) -> pd.Dat
 def overall(summary: pd.DataFrame) -> pd.DataFrame:
     """The rows of `summary` over all images: no stratum, and no row that is itself a region's area."""
     return summary[(summary["stratum"] == "") & (summary["metric"] != "area_share")]
+
+
+def places(frame: pd.DataFrame) -> list[tuple[str, str]]:
+    """The (dataset, reference) pairs of a table, by dataset; gaze stands before regions."""
+    found = frame[PLACE].drop_duplicates().itertuples(index=False, name=None)
+    return sorted(found, key=lambda place: (place[0], _in_region(frame, place), place[1]))
+
+
+def at(frame: pd.DataFrame, place: tuple[str, str]) -> pd.DataFrame:
+    """The rows of one (dataset, reference)."""
+    return frame[(frame["dataset"] == place[0]) & (frame["reference"] == place[1])]
+
+
+def _in_region(frame: pd.DataFrame, place: tuple[str, str]) -> bool:
+    return words.is_region(at(frame, place)["metric"], place[1])
 
 
 def keys(frame: pd.DataFrame) -> pd.Series:
@@ -57,10 +71,11 @@ def blocks(
     colours = style.colours([*methods, *summary["method"]])
     frame = summary.assign(row=keys(summary), series=series, panel=summary["metric"])
     frame["extra"] = frame["series"].str.startswith(PUBLISHED)
-    several = frame[PLACE].drop_duplicates()
+    frame["why"] = frame["excluded_why"].map(words.reason)
+    several = places(frame)
     result = []
-    for dataset, reference in several.sort_values(PLACE).itertuples(index=False):
-        here = frame[(frame["dataset"] == dataset) & (frame["reference"] == reference)]
+    for dataset, reference in several:
+        here = at(frame, (dataset, reference))
         shown = [
             name for name in words.ordered(here["metric"], words.METRICS) if not metrics or name in metrics
         ]
@@ -70,7 +85,8 @@ def blocks(
         area = (areas or {}).get((dataset, reference))
         title = f"{words.plain(dataset)}: against {words.plain(reference)}" if len(several) > 1 else ""
         panels = [_panel(here, name, area) for name in shown]
-        result.append(forest.Block(title, _rows(here, colours), panels, here[MARK]))
+        lines = _rows(here, colours, words.is_region(here["metric"], reference))
+        result.append(forest.Block(title, lines, panels, here[MARK]))
     return result
 
 
@@ -82,11 +98,17 @@ def _panel(here: pd.DataFrame, name: str, area: float | None) -> forest.Panel:
     if len(observers) == 1:
         band = tuple(float(observers.iloc[0][column]) for column in ("low", "mean", "high"))
     return forest.Panel(
-        name, text.title, text.axis, text.chance, area if name in words.AREA_METRICS else None, band
+        name,
+        text.title,
+        text.axis,
+        text.chance,
+        area if name in words.AREA_METRICS else None,
+        band,
+        words.possible(name),
     )
 
 
-def _rows(here: pd.DataFrame, colours: Mapping[str, str]) -> list[forest.Row]:
+def _rows(here: pd.DataFrame, colours: Mapping[str, str], in_region: bool) -> list[forest.Row]:
     """Baselines first, then every model's methods and readings, each with its n."""
     first = here.groupby("row", sort=False).agg(
         model=("model", "first"),
@@ -107,7 +129,7 @@ def _rows(here: pd.DataFrame, colours: Mapping[str, str]) -> list[forest.Row]:
     counts = first.groupby(["model", "method"])["reading"].transform("size")
     result = []
     for key, row in first.assign(count=counts).sort_values("place").iterrows():
-        label = words.method(row["method"])
+        label = words.method(row["method"], in_region)
         if row["count"] > 1 and row["reading"]:
             label += f", {words.plain(row['reading'])}"
         note = f"{row['images']:,}" if row["baseline"] else f"{row['images']:,} × {row['seeds']}"
@@ -117,13 +139,13 @@ def _rows(here: pd.DataFrame, colours: Mapping[str, str]) -> list[forest.Row]:
 
 
 def published_as(summary: pd.DataFrame, published: pd.DataFrame | None) -> pd.DataFrame:
-    """The published values of the rows that `summary` has, in its keys; the others are left out.
+    """The published values of the rows that `summary` has, in its keys, with their `source`; no others.
 
     `published`: method, model, reading, metric, mean, low, high and optionally stratum, level. A reading is
     only matched where the method has several; a baseline's model is not.
     """
     if published is None or published.empty:
-        return summary.iloc[:0]
+        return summary.iloc[:0].assign(source="")
     both = ["method", "model", "reading", "metric"]
     wanted = summary.drop_duplicates(["dataset", "reference", "stratum", "level", *both])
     known = published.assign(**{name: "" for name in ("stratum", "level") if name not in published})
@@ -147,8 +169,10 @@ def published_as(summary: pd.DataFrame, published: pd.DataFrame | None) -> pd.Da
         exact = known[same & (known["reading"] == row["reading"])]
         match = exact if len(exact) else known[same & single & (not _several_readings(wanted, row))]
         if len(match):
-            found.append({**row, **{name: float(match.iloc[0][name]) for name in ("mean", "low", "high")}})
-    return pd.DataFrame(found, columns=summary.columns)
+            known_here = match.iloc[0]
+            numbers = {name: float(known_here[name]) for name in ("mean", "low", "high")}
+            found.append({**row, **numbers, "source": known_here.get("source", "")})
+    return pd.DataFrame(found, columns=[*summary.columns, "source"])
 
 
 def _several_readings(frame: pd.DataFrame, row: Mapping) -> bool:

@@ -4,6 +4,7 @@ per level."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -33,16 +34,29 @@ def draw(
     key = both["level"].where(both.index < len(frame), rows.PUBLISHED + both["level"])
     blocks = rows.blocks(both, key, methods=methods, metrics=metrics)
     for index, block in enumerate(blocks):
-        panels = [forest.Panel(item.key, item.title, item.axis, item.chance) for item in block.panels]
+        panels = [replace(panel, area=None, band=None) for panel in block.panels]  # those of all images
         lines = [forest.Row(row.key, row.label, row.heading, row.colour) for row in block.rows]
         blocks[index] = forest.Block(block.title, lines, panels, block.marks)
     return forest.draw(blocks, _series(frame), note="")
 
 
 def _of(summary: pd.DataFrame, stratum: str, center_bias: str | None) -> pd.DataFrame:
+    """The clean rows of `stratum`; a level none of whose images has the reference is left out."""
     frame = rows.with_center_bias(summary, center_bias)
     clean = (frame["condition"] == "clean") | words.is_baseline(frame)
-    return frame[(frame["stratum"] == stratum) & clean & (frame["metric"] != "area_share")]
+    frame = frame[(frame["stratum"] == stratum) & clean & (frame["metric"] != "area_share")]
+    most = frame.groupby([*rows.PLACE, "level"])["images"].transform("max")
+    return frame[most > 0]
+
+
+def _empty(summary: pd.DataFrame, stratum: str) -> list[str]:
+    """The levels that no image with a reference has: "normal against finding"."""
+    frame = summary[summary["stratum"] == stratum]
+    most = frame.groupby([*rows.PLACE, "level"])["images"].max()
+    return [
+        f"{words.plain(level)} against {words.plain(reference)}"
+        for _, reference, level in most.index[most == 0]
+    ]
 
 
 def _series(frame: pd.DataFrame) -> list[forest.Series]:
@@ -63,18 +77,27 @@ def _series(frame: pd.DataFrame) -> list[forest.Series]:
 
 
 def caption(
-    summary: pd.DataFrame, published: str = "", *, stratum: str, center_bias: str | None = None
+    summary: pd.DataFrame,
+    published: pd.DataFrame | None = None,
+    *,
+    stratum: str,
+    center_bias: str | None = None,
 ) -> str:
-    """The question, n per level and how the intervals were made."""
+    """The question, n per level and how the intervals were made; `published` as in `draw`."""
     frame = _of(summary, stratum, center_bias)
     levels = words.ordered(frame["level"], ORDER)
     counts = "; ".join(
         f"{words.plain(level)}: {words.span(frame.loc[frame['level'] == level, 'images'])} images"
         for level in levels
     )
-    text = (
-        f"Do the scores depend on the group of the image ({' or '.join(map(words.plain, levels))})? "
-        f"Marks are means, bars their intervals ({words.made_by(frame)}); n: {counts}. Dashed line: "
-        "chance."
-    )
-    return text + (f" Diamonds: published values ({published})." if published else "")
+    empty, values = _empty(summary, stratum), rows.published_as(frame, published)
+    parts = [
+        f"Do the scores depend on the group of the image ({' or '.join(map(words.plain, levels))}, by "
+        f"'{words.plain(stratum)}')?",
+        f"Marks are means, bars their intervals ({words.made_by(frame)}); n: {counts}.",
+        words.cut(frame),
+        "Dashed line: chance.",
+        f"Not drawn, for no image has it: {'; '.join(empty)}." if empty else "",
+        f"Diamonds: published values ({words.cited(values['source'])})." if len(values) else "",
+    ]
+    return " ".join(part for part in parts if part)

@@ -1,14 +1,15 @@
-"""What readers are told: names of methods and metrics, their order, their meaning, and numbers with the
-digits that they support."""
+"""What readers are told: names of methods, and numbers with the digits that they support."""
 
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 import pandas as pd
+
+from sightline.figures.measures import METRICS, Metric
 
 BASELINES = ("interobserver", "hull", "center_bias", "uniform_noise")
 
@@ -34,91 +35,27 @@ CENTER_BIAS = {
 }
 
 
-@dataclass(frozen=True)
-class Metric:
-    """A metric in words: `axis` labels an axis (with the unit), `chance` is what a map without information
-    scores."""
-
-    title: str
-    axis: str
-    chance: float | None
-    meaning: str
-
-
-METRICS = {
-    "ncc": Metric(
-        "NCC",
-        "correlation",
-        0.0,
-        "Normalised cross-correlation: the Pearson correlation of the map with the reference over all "
-        "pixels, "
-        "from \N{MINUS SIGN}1 to 1. A map that knows nothing scores 0; a map of the average gaze scores "
-        "far above 0, "
-        ""
-        ""
-        "because gaze "
-        "gathers in the middle of every image.",
-    ),
-    "sncc": Metric(
-        "sNCC",
-        "difference of correlations",
-        0.0,
-        "Shuffled NCC: the map's NCC with the reference minus its NCC with the center bias, from -2 to "
-        "2. "
-        "Above 0, the map resembles the gaze on this image more than the average gaze. Chance is 0.",
-    ),
-    "auc": Metric(
-        "AUC",
-        "probability",
-        0.5,
-        "The probability that the map is higher where the reference density falls than at a place drawn "
-        ""
-        ""
-        ""
-        "evenly "
-        "from the image, ties counted half. From 0 to 1, chance is 0.5.",
-    ),
-    "sauc": Metric(
-        "sAUC",
-        "probability",
-        0.5,
-        "Shuffled AUC: as AUC, but the other place is drawn from the center bias, so that a preference "
-        "for the "
-        "middle of the image earns nothing. From 0 to 1, chance is 0.5.",
-    ),
-    "mass_inside": Metric(
-        "Mass inside",
-        "share of the map inside",
-        None,
-        "The share of a map's positive mass that lies inside the region, from 0 to 1. An even map puts "
-        "in the "
-        "region's share of the area, which is therefore the reference.",
-    ),
-    "mass_over_area": Metric(
-        "Mass over area",
-        "mass inside / area inside (ratio)",
-        1.0,
-        "The share of the map's mass inside the region divided by the region's share of the area. Chance "
-        ""
-        ""
-        ""
-        "is 1.",
-    ),
-    "pointing_game": Metric(
-        "Pointing game",
-        "hits (share of images)",
-        None,
-        "The share of images whose map has its maximum inside the region. By chance it is the region's "
-        "share of the area.",
-    ),
-}
-
 AREA_METRICS = ("mass_inside", "pointing_game")  # whose chance is the region's share of the area
+GAZE_METRICS = ("sauc", "sncc", "ncc", "sauc_sampled")  # that only a reference with gaze has
+REGION_METRICS = ("mass_over_area", "mass_inside", "pointing_game")  # that only a region has
+
+COUNT = re.compile(r"\d+(?:,\d{3})*")  # in a sentence: 10000 or 10,000
+UNMADE = {"", "no usable row", "none: one label value alone"}  # intervals that there are not
+
+# why a score is left out -> in words
+REASONS = {
+    "undefined": "undefined (the map or the reference is constant, say)",
+    "not_applicable": (
+        "not applicable (no such region or second reader in the image, or the method does not fit)"
+    ),
+    "missing": "missing",
+    "failed": "failed",
+}
 
 
 def metric(name: str) -> Metric:
     """The words for metric `name`; an unknown one is called by its own name and has no chance value."""
-    return METRICS.get(name, Metric(plain(name), plain(name), None, ""))
+    return METRICS.get(name, Metric(plain(name), plain(name), None, -math.inf, math.inf, ""))
 
 
 def plain(name: str) -> str:
@@ -126,9 +63,17 @@ def plain(name: str) -> str:
     return name.replace("_", " ")
 
 
-def method(name: str) -> str:
-    """What readers call the method `name`."""
+def method(name: str, in_region: bool = False) -> str:
+    """What readers call the method `name`; against a region, a reader is not held against other readers."""
+    if in_region and name == "interobserver":
+        return "Readers' gaze"
     return METHODS.get(name, plain(name))
+
+
+def is_region(metrics: Iterable[str], reference: str = "") -> bool:
+    """Whether a reference scored by `metrics` is a region; with AUC alone it is, unless it is called gaze."""
+    found = set(metrics)
+    return not found & set(GAZE_METRICS) and (bool(found & set(REGION_METRICS)) or reference != "gaze")
 
 
 def condition(name: str) -> str:
@@ -150,7 +95,7 @@ def side(text: str) -> str:
 
 def ordered(names: Iterable[str], known: Iterable[str]) -> list[str]:
     """The distinct `names`: those in `known` first, in that order, then the others by name."""
-    rank = {name: index for index, name in enumerate(known)}
+    rank = {name: index for index, name in enumerate(dict.fromkeys(known))}
     return sorted(set(names), key=lambda name: (rank.get(name, len(rank)), name))
 
 
@@ -159,11 +104,15 @@ def is_baseline(frame: pd.DataFrame) -> pd.Series:
     return frame["method"].isin(BASELINES) | (frame["model"] == "")
 
 
-def decimals(low: float, high: float) -> int:
-    """How many decimals an interval supports: two digits of its half-width up to 0.354.., one above, at most
-    4.
+def of_center_bias(frame: pd.DataFrame) -> pd.Series:
+    """Which rows are the center bias itself, or noise: what leaving out changes there says nothing."""
+    return frame["method"].str.startswith(("uniform_noise", "center_bias"))
 
-    The rule of the Particle Data Group for the digits of an uncertainty, without its rounding of 950 to 1000.
+
+def decimals(low: float, high: float) -> int:
+    """How many decimals an interval supports: two digits of its half-width up to 0.354.., one above.
+
+    At most 4. The rule is the Particle Data Group's for uncertainties, without its rounding of 950 to 1000.
     """
     half = abs(high - low) / 2.0
     if not math.isfinite(half) or half == 0.0:
@@ -183,10 +132,20 @@ def number(value: float | None, low: float | None = None, high: float | None = N
 
 
 def estimate(row: Mapping | pd.Series, mean: str = "mean") -> str:
-    """A row's mean and interval: "0.529 [0.521, 0.538]", or "undefined"."""
+    """A row's mean and interval: "0.529 [0.521, 0.538]", or why there is none.
+
+    The interval is cut to what the row's metric can be (column `mean` is called "auc" where it is one).
+    """
     if pd.isna(row[mean]):
-        return "undefined"
-    return f"{number(row[mean], row['low'], row['high'])} {interval(row['low'], row['high'])}"
+        return reason(row.get("excluded_why", ""))
+    name = row.get("metric", mean)
+    return f"{number(row[mean], row['low'], row['high'])} {interval(row['low'], row['high'], name)}"
+
+
+def reason(excluded_why: str) -> str:
+    """Why a group of scores has no mean, in a word or two: the most frequent status of its rows."""
+    status = str(excluded_why or "").split(":")[0].split(";")[0].strip()
+    return plain(status) if status in REASONS else "undefined"
 
 
 def signed(value: float, places: int) -> str:
@@ -197,12 +156,34 @@ def signed(value: float, places: int) -> str:
     return text.replace("-", "\N{MINUS SIGN}")
 
 
-def interval(low: float | None, high: float | None) -> str:
-    """An interval in brackets with the digits that its width supports; "undefined" where there is none."""
+def interval(low: float | None, high: float | None, name: str = "", difference: bool = False) -> str:
+    """An interval in brackets with the digits that its width supports; "undefined" where there is none.
+
+    Ends beyond what metric `name` (or the `difference` of two of its values) can be are cut there; the digits
+    are those of the whole interval.
+    """
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
         return "undefined"
     places = decimals(low, high)
-    return f"[{signed(low, places)}, {signed(high, places)}]"
+    least, most = possible(name, difference)
+    ends = [signed(min(max(end, least), most), places) for end in (low, high)]
+    return f"[{ends[0]}, {ends[1]}]"
+
+
+def possible(name: str, difference: bool = False) -> tuple[float, float]:
+    """The least and the greatest value that metric `name`, or a `difference` of two such values, can have."""
+    low, high = metric(name).low, metric(name).high
+    return (low - high, high - low) if difference else (low, high)
+
+
+def cut(frame: pd.DataFrame) -> str:
+    """A sentence for a figure where an interval ends beyond what its metric can be; "" where none does."""
+    known = frame.dropna(subset=["low", "high"])
+    for name, low, high in known[["metric", "low", "high"]].itertuples(index=False):
+        least, most = possible(name)
+        if low < least or high > most:
+            return "Arrow heads: the interval goes on beyond what the metric can be."
+    return ""
 
 
 def span(values: Iterable[int]) -> str:
@@ -214,29 +195,70 @@ def span(values: Iterable[int]) -> str:
 
 
 def made_by(frame: pd.DataFrame) -> str:
-    """How the intervals of `frame` were made, from its column `interval`; counts that differ become a
-    span."""
+    """How the intervals of `frame` were made (its column `interval`); counts that differ become a span."""
     ways: dict[str, list[list[int]]] = {}
-    for way in sorted({str(way) for way in frame["interval"]} - {""}):
-        ways.setdefault(re.sub(r"\d+", "#", way), []).append(
-            [int(count) for count in re.findall(r"\d+", way)]
-        )
+    for way in sorted({str(way) for way in frame["interval"]} - UNMADE):
+        counts = [int(count.replace(",", "")) for count in COUNT.findall(way)]
+        ways.setdefault(COUNT.sub("#", way), []).append(counts)
     told = []
     for way, counts in ways.items():
         parts = [span(values) for values in zip(*counts)]
         told.append("".join(part + count for part, count in zip(way.split("#"), [*parts, ""])))
-    return "; ".join(told) if told else "no interval"
+    return _joined(told) if told else "no interval"
+
+
+def _joined(told: list[str]) -> str:
+    """Ways that differ only in what they resample are said once: "... resamples of A, or of B"."""
+    start = os.path.commonprefix(told)
+    start = start[: start.rfind(" of ")]
+    if len(told) == 1 or not start.endswith("resamples"):
+        return "; ".join(told)
+    return start + ", or".join(way[len(start) :] for way in told)
 
 
 def sizes(frame: pd.DataFrame) -> str:
-    """n of a summary table in words: images, subjects, seeds, and how many scores were excluded."""
+    """n of a summary table in words: images, subjects, seeds, and how many scores were excluded, and why."""
     seeds = frame.loc[~is_baseline(frame), "seeds"] if "method" in frame else frame["seeds"]
+    seeds = seeds[seeds > 0]
     parts = [f"n = {span(frame['images'])} images"]
     if "subjects" in frame:
         parts.append(f"{span(frame['subjects'])} subjects")
     if len(seeds):
         parts.append(f"{span(seeds)} {'seed' if set(seeds) == {1} else 'seeds'} per model")
     text = ", ".join(parts)
-    if "excluded" in frame and frame["excluded"].sum():
-        text += f"; up to {int(frame['excluded'].max()):,} scores of a row undefined and left out"
-    return text
+    left = left_out(frame["excluded_why"]) if "excluded_why" in frame else ""
+    return f"{text}; left out of a row: {left}" if left else text
+
+
+def left_out(why: Iterable[str]) -> str:
+    """The reasons for which scores were left out of the rows of a table, each with the most that a row lost.
+
+    `why` are the texts "status: count; status: count" of the summary's column `excluded_why`.
+    """
+    most: dict[str, int] = {}
+    for text in why:
+        for status, count in re.findall(r"(\w+): (\d+)", str(text)):
+            most[status] = max(most.get(status, 0), int(count))
+    return "; ".join(
+        f"up to {most[status]:,} scores {REASONS.get(status, plain(status))}"
+        for status in ordered(most, REASONS)
+    )
+
+
+def explained(why: Iterable[str]) -> str:
+    """The reasons in the column `excluded_why` of a table, each once, in words."""
+    found = {status for text in why for status in re.findall(r"(\w+): \d+", str(text))}
+    return "; ".join(REASONS.get(status, plain(status)) for status in ordered(found, REASONS))
+
+
+def cited(sources: Iterable[str]) -> str:
+    """The distinct sources of published values; tables of one paper are named together."""
+    tables: dict[str, list[str]] = {}
+    for source in sorted(set(sources)):
+        head, _, table = source.partition(", Table ")
+        tables.setdefault(head, []).append(table)
+    told = []
+    for head, found in tables.items():
+        listed = " and ".join([", ".join(found[:-1])] * (len(found) > 1) + found[-1:])
+        told.append(f"{head}, Table{'s' if len(found) > 1 else ''} {listed}" if found[0] else head)
+    return "; ".join(told)

@@ -1,0 +1,86 @@
+"""A study's tables as Markdown, for pages of docs: `python -m sightline.digest results/<study>`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from sightline import answers, regions, report_tables, seals, tables
+from sightline.errors import TableError
+from sightline.page import Table
+
+
+def digest(study: Path) -> str:
+    """Answer, cohort, classification, scores, leave-out and comparisons of the study in folder `study`.
+
+    The numbers and sentences of the study's page, whose center bias is taken from the summary's own record.
+    Raises `TableError` where the folder holds no summary.
+    """
+    if not (study / "summary.parquet").exists():
+        raise TableError(f"{study}: no summary.parquet here; give the folder of a finished study")
+    summary = tables.read("summary", study / "summary.parquet")
+    comparisons = tables.read("comparisons", study / "comparisons.parquet")
+    classification = tables.read("classification", study / "classification.parquet")
+    cohort = tables.read_all("cohort", sorted(study.glob("datasets/*/cohort.parquet")))
+    bias = primary_center_bias(study)
+    areas = regions.mean_areas(tables.read_all("regions", sorted(study.glob("references/*/regions.parquet"))))
+    said = answers.answer(summary, classification, comparisons, areas=areas, center_bias=bias)
+    parts = [
+        f"Made by `python -m sightline.digest results/{study.resolve().name}`.",
+        "\n".join(f"- {sentence}" for sentence in said),
+        *_section("Images", [report_tables.cohort_table(cohort)]),
+        *_section(
+            "Classification",
+            [report_tables.classification_table(classification)] if len(classification) else [],
+        ),
+        *_section("Scores", report_tables.scores_tables(summary, bias)),
+        *_section("Leaving the image out of the center bias", report_tables.leave_out_table(summary)),
+        *_section("Comparisons", report_tables.comparisons_tables(comparisons)),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def primary_center_bias(study: Path) -> str | None:
+    """The center bias of the study's main numbers, as its summary was made; None without a record."""
+    made_by = seals.made_by(study / "summary.parquet") or {}
+    return made_by.get("params", {}).get("statistics", {}).get("primary_center_bias")
+
+
+def _section(title: str, found: Sequence[Table]) -> Iterator[str]:
+    if found:
+        yield f"## {title}"
+    for table in found:
+        yield _text(table.caption)
+        yield markdown(table)
+
+
+def markdown(table: Table) -> str:
+    """A table in Markdown: words left, numbers right."""
+    if table.frame.empty:
+        return "None."
+    names = [str(name) for name in table.frame.columns]
+    sides = [":--" if name in table.left else "--:" for name in names]
+    body = [[_text(cell) for cell in row] for row in table.frame.itertuples(index=False)]
+    return "\n".join("| " + " | ".join(row) + " |" for row in [names, sides, *body])
+
+
+def _text(value: object) -> str:
+    """Text that Markdown takes as it is."""
+    text = "" if pd.isna(value) else str(value)
+    for mark in "\\|*_<`":
+        text = text.replace(mark, f"\\{mark}")
+    return text
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the digest of the study whose folder is given."""
+    parser = argparse.ArgumentParser(prog="python -m sightline.digest", description="A study's tables as Markdown.")
+    parser.add_argument("study", type=Path, help="a study's folder, such as results/demo")
+    print(digest(parser.parse_args(arguments).study), end="")
+
+
+if __name__ == "__main__":
+    main()

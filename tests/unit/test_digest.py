@@ -1,0 +1,63 @@
+"""A study's tables as Markdown: the page's numbers, the command in the first line, equal bytes."""
+
+import pandas as pd
+import pytest
+
+from sightline import answers, digest, report_tables, seals, tables
+from sightline.errors import TableError
+from sightline.page import Table
+from tests.unit import made_up_study as made_up
+
+
+@pytest.fixture
+def study(tmp_path):
+    folder = tmp_path / "results" / "made_up"
+    for name in ("summary", "comparisons", "classification"):
+        tables.write(name, getattr(made_up, name)(), folder / f"{name}.parquet")
+    tables.write("cohort", made_up.cohort(), folder / "datasets" / "cxr" / "cohort.parquet")
+    tables.write("regions", tables.empty("regions"), folder / "references" / "cxr" / "regions.parquet")
+    return folder
+
+
+def test_it_says_its_command_and_holds_the_pages_numbers(study):
+    text = digest.digest(study)
+    assert text.startswith("Made by `python -m sightline.digest results/made_up`.\n")
+    for sentence in answers.answer(made_up.summary(), made_up.classification(), made_up.comparisons()):
+        assert f"- {sentence}" in text
+    for table in (
+        *report_tables.scores_tables(made_up.summary()),
+        report_tables.cohort_table(made_up.cohort()),
+    ):
+        assert digest.markdown(table) in text
+    titles = ["Images", "Classification", "Scores", "Leaving the image out of the center bias", "Comparisons"]
+    assert [line[3:] for line in text.splitlines() if line.startswith("## ")] == titles
+    assert str(study.parent.parent) not in text
+
+
+def test_it_is_printed_and_equal_each_time(study, capsys):
+    for _ in range(2):
+        digest.main([str(study)])
+    printed = capsys.readouterr().out
+    assert printed == 2 * printed[: len(printed) // 2] and printed.endswith("|\n")
+
+
+def test_the_center_bias_is_that_of_the_summarys_record(study):
+    assert digest.primary_center_bias(study) is None
+    strictest = digest.digest(study)
+    params = {"statistics": {"primary_center_bias": "none"}}
+    seals.seal([study / "summary.parquet"], {"params": params})
+    assert digest.primary_center_bias(study) == "none"
+    pooled = digest.digest(study)
+    assert digest.markdown(report_tables.scores_tables(made_up.summary(), "none")[0]) in pooled != strictest
+
+
+def test_a_folder_without_a_study_is_refused(tmp_path):
+    with pytest.raises(TableError, match="finished study"):
+        digest.digest(tmp_path)
+
+
+def test_markdown_aligns_numbers_and_escapes_marks():
+    frame = pd.DataFrame({"Name": ["a|b_c"], "Value": ["0.5 [0.4, 0.6]"]})
+    told = digest.markdown(Table("", frame, frozenset({"Name"})))
+    assert told == "| Name | Value |\n| :-- | --: |\n| a\\|b\\_c | 0.5 [0.4, 0.6] |"
+    assert digest.markdown(Table("", frame.iloc[:0])) == "None."
