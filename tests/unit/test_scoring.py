@@ -159,6 +159,31 @@ def test_no_silent_nan(saliency, names, status, reason):
     assert asked["reason"].str.contains(reason).all()
 
 
+def test_a_grid_of_one_pixel_has_no_correlation_and_the_auc_of_chance():
+    one = np.ones((1, 1))
+    targets = [
+        gaze({"a": [("1", one), ("2", one)]}, {"a": {"none": one}}),
+        RegionReference("lungs", lambda image: one > 0),
+    ]
+    rows = scoring.score(OF, images("a"), [""], lambda *_: one, targets, [*NAMES, "pointing_game"])
+    rows = rows.set_index(["reference", "metric"])
+    assert set(rows.loc[[("gaze", "ncc"), ("gaze", "sncc")], "status"]) == {"undefined"}
+    assert set(rows.loc[[("gaze", "auc"), ("gaze", "sauc"), ("lungs", "auc")], "value"]) == {0.5}
+    assert rows.loc[("lungs", "pointing_game"), "value"] == 1.0
+
+
+def test_a_region_that_holds_nothing_and_a_film_without_reader_are_missing():
+    targets = [gaze({"a": []}), RegionReference("lungs", lambda image: np.zeros(SHAPE, dtype=bool))]
+    rows = scoring.score(OF, images("a"), [""], lambda *_: density(1), targets, ["ncc", "mass_inside"])
+    assert rows["status"].tolist() == ["missing"] * 2 and rows["value"].isna().all()
+    assert rows["reason"].tolist() == ["the image has no reading", "the region is empty"]
+
+
+def test_no_image_is_an_empty_table():
+    rows = scoring.score(OF, images(), [""], lambda *_: density(1), [gaze({})], ["ncc"])
+    assert tables.conform("scores", rows, "test").num_rows == 0
+
+
 def test_a_constant_map_has_an_auc():
     reference = gaze({"a": [("1", density(1))]}, {"a": {"none": density(2)}})
     rows = scoring.score(OF, images("a"), [""], lambda *_: np.full(SHAPE, 0.1), [reference], ["auc", "sauc"])

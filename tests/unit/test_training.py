@@ -316,13 +316,44 @@ def broken_examples(**changes):
             "take val_loss",
         ),
         (examples, {"precision": "float16"}, ConfigError, "float16 needs a GPU"),
+        (examples, {"batch": 1}, ConfigError, "recipe.batch: 1; batch normalisation needs at least 2"),
+        (lambda: examples(train=1), {}, DatasetError, "one training image, i000: batch norm"),
     ],
-    ids=["no validation", "untrainable label", "unknown validation", "no AUC", "float16"],
+    ids=[
+        "no validation",
+        "untrainable label",
+        "unknown validation",
+        "no AUC",
+        "float16",
+        "batch of one",
+        "one image",
+    ],
 )
 def test_what_cannot_train_is_said_before(tmp_path, data, options, error, message):
     with pytest.raises(error, match=message):
         trained(tmp_path / "c", data=data(), **options)
     assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_a_label_with_one_value_alone_trains_and_has_no_auc(tmp_path, value):
+    data = broken_examples(
+        train=lambda t: np.where([1, 1, 0], value, t), validation=lambda t: np.full_like(t, value)
+    )
+    found = trained(tmp_path / "c", data=data, epochs=1, class_weights="balanced")
+    values = found.curves.set_index("quantity")["value"]
+    assert np.isnan(values["val_auc"]) and values.drop("val_auc").notna().all()
+
+
+def test_the_smallest_trainings_step_and_judge(tmp_path):
+    """Two films, then three in batches of two: the last film is left out, the step before it is not."""
+    for count in (2, 3):
+        before = build("sononet16", len(LABELS), 0, width=2).state_dict()["classifier.0.weight"]
+        data = examples(count, 1)
+        for part in data:
+            part.targets[:] = np.nan_to_num(part.targets)
+        found = trained(tmp_path / str(count), data=data, batch=2, epochs=1)
+        assert not torch.equal(found.best_state["classifier.0.weight"], before)
 
 
 def test_recipe_defaults_are_the_authors():

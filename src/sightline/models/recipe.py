@@ -15,7 +15,12 @@ OPTIONS = {
         "default": 224,
         "description": "Side of training images, pixels; explained images have this scale, whole.",
     },
-    "batch": {"type": "integer", "minimum": 1, "default": 64, "description": "Images per step."},
+    "batch": {
+        "type": "integer",
+        "minimum": 2,
+        "default": 64,
+        "description": "Images per step; a last batch of one is left out: it has no variance.",
+    },
     "epochs": {
         "type": "integer",
         "minimum": 1,

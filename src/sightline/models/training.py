@@ -70,9 +70,13 @@ def fit(
 def _check(train: Examples, validation: Examples, recipe: Recipe, device: str) -> None:
     if recipe.precision == "float16" and torch.device(device).type == "cpu":
         raise ConfigError("recipe.precision: float16 needs a GPU; choose bfloat16 or float32")
+    if recipe.batch < 2:
+        raise ConfigError(f"recipe.batch: {recipe.batch}; batch normalisation needs at least 2 images a step")
     for name, examples in (("training", train), ("validation", validation)):
         if len(examples) == 0:
             raise DatasetError(f"no {name} image: check the splits of the images table and the skipped table")
+    if len(train) == 1:
+        raise DatasetError(f"one training image, {train.images[0]}: batch normalisation needs at least two")
     unknown = [
         label for label, known in zip(train.labels, (~np.isnan(train.targets)).any(axis=0)) if not known
     ]
