@@ -34,7 +34,7 @@ if __name__ == "__main__":
         shown = shown_maps(inputs, params.shown)
         scores = tables.read_all("scores", [*inputs.scores, *inputs.baselines])
         by = cases.ranking(scores, params.shown, shown, params.leave_out, beside.images["image"])
-        boxes = [one["of"] for one in params.references.values() if one.get("source") == "box"]
+        boxes = [one for one in params.references.values() if one.get("source") == "box"]
         chosen = cases.build(cases.spread(by.values, params.cases), by.what, beside, shown, boxes)
         style.save(overlays.draw(chosen), snakemake.output.figures[0])
         picture = page.Picture(

@@ -130,12 +130,13 @@ def place(row: pd.Series, what: str) -> str:
 
 
 def build(
-    chosen: pd.DataFrame, what: str, beside: Beside, shown: Sequence[Shown], outlined: Sequence[str]
+    chosen: pd.DataFrame, what: str, beside: Beside, shown: Sequence[Shown], outlined: Sequence[Mapping]
 ) -> list[Case]:
     """A case per row of `chosen` (as `spread` gives it; the values are of `what`), in its order.
 
     Panels as in the chest x-ray gaze study's figure: a reader, the other readers, the lungs' hull, the center
-    bias, then each of `shown`. Boxes of the kinds `outlined` are drawn.
+    bias, then each of `shown`. The boxes of the regions `outlined` ({of, label, reader}) are
+    drawn.
     """
     images = beside.images.set_index("image", drop=False)
     return [
@@ -144,7 +145,11 @@ def build(
 
 
 def _case(
-    chosen: pd.Series, row: pd.Series, what: str, beside: Beside, drawn: tuple[Sequence[Shown], Sequence[str]]
+    chosen: pd.Series,
+    row: pd.Series,
+    what: str,
+    beside: Beside,
+    drawn: tuple[Sequence[Shown], Sequence[Mapping]],
 ) -> Case:
     (shown, outlined), image = drawn, chosen["image"]
     shape = (int(row["height"]), int(row["width"]))
@@ -189,13 +194,20 @@ def _references(image: str, beside: Beside) -> dict[str, scoring.Answer]:
     return panels
 
 
-def _outlines(row: pd.Series, beside: Beside, kinds: Sequence[str], shape: tuple[int, int]) -> list[Outline]:
-    """The boxes of `kinds` on the image `row`, in the pixels of its picture of `shape`."""
-    boxes = beside.boxes
-    found = boxes[(boxes["image"] == row["image"]) & boxes["kind"].isin(list(kinds))].copy()
+def _outlines(
+    row: pd.Series, beside: Beside, regions: Sequence[Mapping], shape: tuple[int, int]
+) -> list[Outline]:
+    """The boxes of any of `regions` on the image `row`, in the pixels of its picture of `shape`."""
+    boxes = beside.boxes[beside.boxes["image"] == row["image"]]
+    marked = np.zeros(len(boxes), dtype=bool)
+    for region in regions:
+        asked = {"kind": region["of"], "label": region.get("label"), "reader": region.get("reader")}
+        here = [boxes[column] == value for column, value in asked.items() if value is not None]
+        marked |= np.logical_and.reduce(here)
+    found = boxes[marked].copy()
     for axis, scale in (("x", shape[1] / row["width"]), ("y", shape[0] / row["height"])):
-        for end in ("min", "max"):  # pixel centres are integers
-            found[axis + end] = (found[axis + end] + 0.5) * scale - 0.5
+        for end in ("min", "max"):  # a box's sides are edges of pixels, a picture's first edge lies at -0.5
+            found[axis + end] = found[axis + end] * scale - 0.5
     columns = ["xmin", "ymin", "xmax", "ymax", "shape", "label"]
     return [Outline(*box) for box in found[columns].itertuples(index=False, name=None)]
 

@@ -62,8 +62,9 @@ def beside(readers: int = 2, lungs: bool = True) -> cases.Beside:
     images = pd.DataFrame({"image": ["i1", "i2", "i3"], "height": 16, "width": 12})
     boxes = pd.DataFrame(
         {
-            "image": ["i1", "i1"],
-            "kind": ["finding", "chest"],
+            "image": ["i1", "i1", "i1"],
+            "kind": ["finding", "chest", "finding"],
+            "reader": ["", "", "r0"],
             "xmin": 1.0,
             "ymin": 2.0,
             "xmax": 5.0,
@@ -157,7 +158,9 @@ def test_without_models_readers_are_ranked_without_scores_the_output_and_else_na
 
 def test_a_case_holds_image_references_and_maps_in_the_images_aspect():
     chosen = cases.spread(pd.Series({"i1": 0.9, "i3": 0.1}), 2)
-    first, last = cases.build(chosen, "sAUC (gaze)", beside(3), shown(), ["finding"])
+    first, last = cases.build(
+        chosen, "sAUC (gaze)", beside(3), shown(), [{"of": "finding", "label": None, "reader": ""}]
+    )
     assert first.image.shape == (8, 6) and (first.image == 100).all()
     assert set(first.panels) == {
         "reader",
@@ -167,8 +170,8 @@ def test_a_case_holds_image_references_and_maps_in_the_images_aspect():
         *(one.title for one in shown()),
     }
     assert (first.panels["reader"] == 1.0).all() and (first.panels["other_readers"] == 2.5).all()
-    (outline,) = first.outlines  # image of 16 x 12, picture of 8 x 6: pixel 1 of the image lies at 0.25
-    assert (outline.xmin, outline.ymin, outline.xmax, outline.ymax) == (0.25, 0.75, 2.25, 2.75)
+    (outline,) = first.outlines  # image of 16 x 12, picture of 8 x 6: the first edge lies at -0.5 in both
+    assert (outline.xmin, outline.ymin, outline.xmax, outline.ymax) == (0.0, 0.5, 2.0, 2.5)
     assert outline.shape == "ellipse" and last.outlines == []
     assert last.absent == dict.fromkeys((one.title for one in shown()), "not applicable")
     assert overlays.lines([first, last])[0][:5] == ["", "reader", "other_readers", "hull", "center_bias"]

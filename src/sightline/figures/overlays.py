@@ -32,7 +32,7 @@ REFERENCES = {
 
 @dataclass(frozen=True)
 class Outline:
-    """A finding's box in pixels of the case's image, drawn as an axis-aligned `shape` (rectangle or ellipse)."""
+    """A box in pixels of the case's image, drawn as an axis-aligned `shape` (rectangle or ellipse)."""
 
     xmin: float
     ymin: float
@@ -208,7 +208,7 @@ def _scales(figure: Figure, signed: bool, unsigned: bool) -> None:
 
 def caption(cases: Sequence[Case], chosen: str) -> str:
     """The question and how the cases were `chosen` (sentences)."""
-    outlines = " Outlines: findings as marked." if any(case.outlines for case in cases) else ""
+    outlines = " Outlines: the marked regions." if any(case.outlines for case in cases) else ""
     return (
         f"What do the maps show, beside what readers looked at? n = {len(cases)} images. {chosen} "
         "Every map is drawn on its own scale, clear where it is weak: colours do not compare the sizes of "
