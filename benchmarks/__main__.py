@@ -1,6 +1,6 @@
 """Speed and memory: all benchmarks, or those named, and one table of what was measured.
 
-    make benchmarks, or PYTHONPATH=src python -m benchmarks [names] [--quick]
+    make benchmarks, or PYTHONPATH=src python -m benchmarks [names] [--quick] [--page docs/performance.md]
 
 Each benchmark is a module with `run(quick)`, which prints how it measured and returns rows. Ratios are of two
 things timed in one run; wall times depend on the machine's load, which is printed. Nothing fails here.
@@ -8,10 +8,12 @@ things timed in one run; wall times depend on the machine's load, which is print
 
 import argparse
 import importlib
+from pathlib import Path
 
 from benchmarks import measuring
 
 NAMES = ("gaze", "scores", "gradcam", "intervals", "coverage", "training", "demo", "dry_run")
+RULE = "\n---\n"
 
 
 def main() -> None:
@@ -20,6 +22,7 @@ def main() -> None:
     )
     parser.add_argument("names", nargs="*", metavar="name", help=f"some of {', '.join(NAMES)}; none: all")
     parser.add_argument("--quick", action="store_true", help="fewer repeats (demo and dry_run: the same)")
+    parser.add_argument("--page", type=Path, help="a page whose part below its line of dashes is replaced")
     arguments = parser.parse_args()
     unknown = sorted(set(arguments.names) - set(NAMES))
     if unknown:
@@ -29,7 +32,11 @@ def main() -> None:
         print(f"\n## {name} (load {measuring.load()})", flush=True)
         found = importlib.import_module(f"benchmarks.{name}").run(arguments.quick)
         rows += [(name, row) for row in found]
-    print(f"\n{measuring.machine()}{'; quick' if arguments.quick else ''}\n\n{measuring.table(rows)}")
+    made = f"{measuring.machine()}{', quick' if arguments.quick else ''}.\n\n{measuring.table(rows)}\n"
+    print(f"\n{made}")
+    if arguments.page:
+        text = arguments.page.read_text(encoding="utf-8").partition(RULE)[0]
+        arguments.page.write_text(f"{text}{RULE}{made}", encoding="utf-8")
 
 
 if __name__ == "__main__":
