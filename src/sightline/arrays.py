@@ -1,4 +1,4 @@
-"""Arrays of many shapes in one flat, memory-mapped `.npy`; a table's rows hold each one's offset and shape."""
+"""Arrays of many shapes in one flat, memory-mapped `.npy`; a table's rows hold their offsets and shapes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Writer:
         self.path, self.dtype, self.length = Path(path), np.dtype(dtype), 0
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._part = self.path.with_name(self.path.name + ".part")
-        self._file = open(self._part, "wb")
+        self._file = open(self._part, "wb")  # noqa: SIM115: closed by __exit__
         self._file.write(b"\0" * HEADER_BYTES)
 
     def append(self, values: np.ndarray) -> int:
@@ -51,7 +51,7 @@ class Writer:
 
 
 def open_flat(path: str | Path) -> np.ndarray:
-    """The flat array at `path`, memory-mapped and read-only. Raises `IntegrityError` where it is cut short."""
+    """The flat array at `path`, memory-mapped, read-only. Raises `IntegrityError` where it is cut short."""
     try:
         # an empty file cannot be mapped
         flat = np.load(path, mmap_mode="r", allow_pickle=False)

@@ -12,9 +12,9 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Frame:
-    """A grid of `shape` ([D,] H, W) whose pixel index is ``scale * image index + shift``, per axis (x, y[, z]).
+    """A grid of `shape` ([D,] H, W); per axis (x, y[, z]) its index is ``scale * image index + shift``.
 
-    Axes stay parallel to the image's. A frame composes: `then` places a grid that is given in this frame's pixels.
+    Axes stay parallel to the image's. A frame composes: `then` places a grid given in this frame's pixels.
     """
 
     shape: tuple[int, ...]
@@ -41,12 +41,12 @@ class Frame:
         )
 
     def cropped(self, start: tuple[int, ...], shape: tuple[int, ...]) -> Frame:
-        """A window of this frame: `start` is the index ([z,] y, x) of its first pixel; negative starts pad."""
+        """A window of this frame: `start` is the index ([z,] y, x) of its first pixel; negative pads."""
         return Frame(tuple(shape), self.scale, tuple(b - s for b, s in zip(self.shift, reversed(start))))
 
 
 def scoring_frame(image_shape: tuple[int, ...], scale: float) -> Frame:
-    """The grid on which maps of an image of `image_shape` are scored: each side times `scale`, rounded, at least 1."""
+    """The grid on which maps of an image are scored: each side times `scale`, rounded, at least 1."""
     return Frame.resized(image_shape, tuple(max(1, round(side * scale)) for side in image_shape))
 
 
@@ -55,8 +55,9 @@ def axis_weights(
 ) -> np.ndarray:
     """Weights (new_length, length) that resample one axis; new index = scale * old index + shift.
 
-    `linear`: interpolation between pixel centres, edge pixels repeated, when magnified (scale >= 1); the mean over
-    each new pixel's extent (area weights) when minified. `nearest`: the pixel whose extent holds the new centre.
+    `linear`: interpolation between pixel centres, edge pixels repeated, when magnified (scale >= 1); the mean
+    over each new pixel's extent (area weights) when minified. `nearest`: the pixel whose extent holds the new
+    centre.
     """
     centres = (np.arange(new_length) - shift) / scale  # in old indices
     if kind == "nearest":
@@ -89,8 +90,8 @@ def axis_weights(
 def resample(values: np.ndarray, source: Frame, target: Frame, kind: str = "linear") -> np.ndarray:
     """`values` (..., *source.shape) brought from `source` into `target`: (..., *target.shape), float64.
 
-    Both frames belong to one image. Magnified axes are interpolated, minified ones averaged (`axis_weights`); outside
-    the source its edge pixels continue. Raises `ValueError` where the shape of `values` is not the source's.
+    Both frames belong to one image. Magnified axes are interpolated, minified ones averaged (`axis_weights`);
+    outside the source its edge pixels continue. Raises `ValueError` where the shape of `values` is not the source's.
     """
     dims = len(source.shape)
     if values.shape[values.ndim - dims :] != source.shape:

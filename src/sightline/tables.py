@@ -1,4 +1,4 @@
-"""Every table's schema, and the one way in and out: checked, sorted by key, one Parquet file, equal content as equal bytes."""
+"""Every table's schema, and the one way in and out: checked, sorted by key, equal content as equal bytes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ INTEGERS, REALS = pa.list_(pa.int64()), pa.list_(pa.float64())
 
 @dataclass(frozen=True)
 class Schema:
-    """Columns in order with their types; `key` sorts the rows and must be unique; `optional` may hold nulls."""
+    """Columns in order with their types; `key` sorts the rows and is unique; `optional` may hold nulls."""
 
     columns: dict[str, pa.DataType]
     key: tuple[str, ...]
@@ -56,7 +56,7 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "labels": _schema(
         "dataset image label",
-        # raw: as upstream writes it (1, 0, -1, null); value: 1 or 0 after the rule for uncertain labels, null if unknown
+        # raw: as upstream writes it (1, 0, -1, null); value: 1, 0 or null after the rule for uncertain labels
         {"dataset": TEXT, "image": TEXT, "label": TEXT, "value": REAL, "raw": REAL},
         optional="value raw",
     ),
@@ -353,7 +353,8 @@ def conform(name: str, frame: pd.DataFrame, where: str | Path) -> pa.Table:
     }.items():
         if columns:
             raise TableError(
-                f"{where}: table '{name}' {problem} {', '.join(map(str, columns))}; expected {', '.join(schema.columns)}"
+                f"{where}: table '{name}' {problem} {', '.join(map(str, columns))}; "
+                f"expected {', '.join(schema.columns)}"
             )
     arrays = []
     for column, kind in schema.columns.items():
@@ -382,8 +383,8 @@ def conform(name: str, frame: pd.DataFrame, where: str | Path) -> pa.Table:
 def write(name: str, frame: pd.DataFrame, path: str | Path, values: str | Path | None = None) -> None:
     """Write `frame` as table `name`: checked, sorted by key, zstd, to a temporary name and then moved.
 
-    `values` is the flat array whose offsets the rows hold; its SHA-256 enters the file's metadata, so that the
-    table's bytes change whenever the values do and a workflow need not hash the large file again.
+    `values` is the flat array whose offsets the rows hold; its SHA-256 enters the file's metadata, so that
+    the table's bytes change whenever the values do and a workflow need not hash the large file again.
     """
     path = Path(path)
     table = conform(name, frame, path)
@@ -413,7 +414,8 @@ def read(name: str, path: str | Path, columns: list[str] | None = None) -> pd.Da
             | {field.name for field in expected if field not in list(found)}
         )
         raise TableError(
-            f"{path}: table '{name}' differs from its schema in the column(s) {', '.join(differing)}; remake the file"
+            f"{path}: table '{name}' differs from its schema in the column(s) {', '.join(differing)}; "
+            "remake the file"
         )
     return pq.read_table(path, columns=columns).to_pandas()
 
