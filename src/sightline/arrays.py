@@ -23,7 +23,7 @@ class Writer:
         self.path, self.dtype, self.length = Path(path), np.dtype(dtype), 0
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._part = self.path.with_name(self.path.name + ".part")
-        self._file = open(self._part, "wb")  # noqa: SIM115: closed by __exit__
+        self._file = open(self._part, "wb")  # noqa: SIM115 (__exit__ closes it)
         self._file.write(b"\0" * HEADER_BYTES)
 
     def append(self, values: np.ndarray) -> int:

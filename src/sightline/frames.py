@@ -91,7 +91,7 @@ def resample(values: np.ndarray, source: Frame, target: Frame, kind: str = "line
     """`values` (..., *source.shape) brought from `source` into `target`: (..., *target.shape), float64.
 
     Both frames belong to one image. Magnified axes are interpolated, minified ones averaged (`axis_weights`);
-    outside the source its edge pixels continue. Raises `ValueError` where the shape of `values` is not the source's.
+    outside the source its edge pixels continue. Raises `ValueError` where `values` have another grid.
     """
     dims = len(source.shape)
     if values.shape[values.ndim - dims :] != source.shape:

@@ -97,21 +97,6 @@ def score_image(
     return similarity.evaluate(names, Ranked(saliency), similarity.prepare(others(maps)), biases)
 
 
-def score_regions(
-    saliency: np.ndarray, regions: dict[str, np.ndarray], names: Sequence[str]
-) -> dict[tuple[str, str], float]:
-    """{(region, metric): score} of one map against boolean `regions` of its shape; NaN where undefined.
-
-    For metrics that take a density (`auc`), it is uniform inside the region.
-    """
-    ranked, asked = Ranked(saliency), Asked(names)
-    return {
-        (name, metric): float(values[0])
-        for name, region in regions.items()
-        for (metric, _), values in asked.evaluate(ranked, _region_target(name, np.asarray(region))).items()
-    }
-
-
 def score(
     maps_of: MapsOf,
     images: pd.DataFrame,

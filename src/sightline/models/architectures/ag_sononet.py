@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sightline.models.blocks import Block, initialise
+
 OPTIONS = {
     "width": {
         "type": "integer",
@@ -27,22 +29,6 @@ OPTIONS = {
 }
 LAYERS: dict[str, tuple[str, ...]] = {"last": ("gated1", "gated2", "ungated")}
 ATTENTION: dict[str, str] = {"am1": "compatibility_score1", "am2": "compatibility_score2"}
-
-
-class Block(nn.Module):
-    """Two or three times convolution 3x3, batch normalisation, ReLU; keeps the grid."""
-
-    def __init__(self, inputs: int, outputs: int, depth: int):
-        super().__init__()
-        for layer in range(1, depth + 1):
-            convolution = nn.Conv2d(inputs if layer == 1 else outputs, outputs, 3, padding=1)
-            self.add_module(f"conv{layer}", nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU()))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The block's activations."""
-        for unit in self.children():
-            x = unit(x)
-        return x
 
 
 class Gate(nn.Module):
@@ -99,21 +85,11 @@ class AGSononet(nn.Module):
         return self.classifier(torch.cat([*gated, ungated.mean(dim=(2, 3))], dim=1))  # of (B, 320)
 
 
-def initialise(network: AGSononet) -> None:
-    """Draw weights as the authors do: as in Sononet-16, and gates that start nearly open (bias 3)."""
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, a=0, mode="fan_in")
-        elif isinstance(module, nn.BatchNorm2d):
-            nn.init.normal_(module.weight, 1.0, 0.02)
-            nn.init.zeros_(module.bias)
-    for gate in (network.compatibility_score1, network.compatibility_score2):
-        nn.init.constant_(gate.psi.bias, 3.0)
-
-
 def build(outputs: int, width: int = 16, gated_pooling: str = "sum") -> nn.Module:
     """The network with `outputs` logits; torch's generator draws its weights (see `models.network`)."""
     network = AGSononet(outputs, width, gated_pooling)
     with torch.no_grad():
         initialise(network)
+        for gate in (network.compatibility_score1, network.compatibility_score2):
+            nn.init.constant_(gate.psi.bias, 3.0)  # nearly open
     return network
