@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from sightline import jobs, page, published, regions, tables
-from sightline.figures import captions, center_bias, distributions, intervals, strata, style
+from sightline.figures import captions, center_bias, distributions, intervals, rows, strata, style
 
 if __name__ == "__main__":
     with jobs.recorded(snakemake.input, snakemake.output, snakemake.params, snakemake.log):
@@ -12,23 +12,23 @@ if __name__ == "__main__":
         scores = tables.read_all("scores", [*files.scores, *files.baselines])
         areas = regions.mean_areas(tables.read_all("regions", files.regions))
         known = published.figures(params.published) if params.published else None
+        everyone = known[known["stratum"] == ""] if params.published else None
         chosen = {"center_bias": params.center_bias}
 
         def drawn(name: str):
             """Figure and caption of one figure, by its name."""
-            kind, _, about = name.partition(".")
+            kind, *about, dataset, reference = name.split(".")
+            here = rows.at(summary, (dataset, reference))
             if kind == "intervals":
-                everyone = known[known["stratum"] == ""] if params.published else None
-                figure = intervals.draw(summary, everyone, areas=areas, **chosen)
-                return figure, intervals.caption(summary, everyone, **chosen)
+                figure = intervals.draw(here, everyone, areas=areas, **chosen)
+                return figure, intervals.caption(here, everyone, **chosen)
             if kind == "center_bias":
-                return center_bias.draw(summary), center_bias.caption(summary)
+                return center_bias.draw(here), center_bias.caption(here)
             if kind == "strata":
-                by = {"stratum": about, **chosen}
-                return strata.draw(summary, known, **by), strata.caption(summary, known, **by)
-            dataset, reference = about.split(".")
-            rows = scores[(scores["dataset"] == dataset) & (scores["reference"] == reference)]
-            return distributions.draw(rows, **chosen), distributions.caption(rows, **chosen)
+                by = {"stratum": about[0], **chosen}
+                return strata.draw(here, known, **by), strata.caption(here, known, **by)
+            spread = rows.at(scores, (dataset, reference))
+            return distributions.draw(spread, **chosen), distributions.caption(spread, **chosen)
 
         pictures: dict[str, list] = {}
         for name, path in zip(params.names, map(Path, snakemake.output.figures)):

@@ -141,8 +141,15 @@ def _compared(family: str, part: pd.DataFrame) -> Table:
     same = "".join(
         f" {name}: {frame[name].iloc[0]}." for name in ("First", "Second", "Images") if name in idle
     )
+    caption = _comparison_caption(family, part, same)
+    left = frozenset({"Dataset", "Reference", "Metric", "Center bias", "Group", "First", "Second"})
+    return Table(caption, frame.drop(columns=idle), left)
+
+
+def _comparison_caption(family: str, part: pd.DataFrame, same: str) -> str:
+    """The question, what all rows of a family share (`same`), and how intervals and p were made."""
     averaged = bool(part["test"].str.contains("seeds averaged").any() and (part["seeds"] > 1).any())
-    caption = (
+    return (
         f"Is the difference more than chance? Family '{words.plain(family)}': first minus second on the same "
         f"images.{same} Intervals: {words.made_by(part)}. "
         f"Test: {words.made_by(part.assign(interval=part['test']))}; p corrected within the {len(part)} of "
@@ -152,8 +159,6 @@ def _compared(family: str, part: pd.DataFrame) -> Table:
             * averaged
         )
     )
-    left = frozenset({"Dataset", "Reference", "Metric", "Center bias", "Group", "First", "Second"})
-    return Table(caption, frame.drop(columns=idle), left)
 
 
 def _probability(value: float) -> str:

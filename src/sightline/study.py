@@ -207,15 +207,19 @@ class Study:
     # ---- what is shown
     @property
     def score_figures(self) -> list[str]:
-        """The names of the figures of scores."""
-        compared = ["center_bias"] if self.has_gaze and len(self.leave_outs) > 1 else []
-        strata = [f"strata.{stratum}" for stratum in self.config["statistics"]["strata"]]
-        spread = [
-            f"distributions.{dataset}.{reference}"
+        """The names of the figures of scores: kind.dataset.reference, strata.stratum.dataset.reference."""
+        places = [
+            (f"{dataset}.{name}", reference["kind"])
             for dataset in self.scored_datasets
-            for reference in self.references_of(dataset)
+            for name, reference in sorted(
+                self.references_of(dataset).items(), key=lambda item: item[1]["kind"]
+            )
         ]
-        return ["intervals", *compared, *strata, *spread]
+        strata = [f"strata.{stratum}" for stratum in self.config["statistics"]["strata"]]
+        names = [f"{kind}.{place}" for kind in ("intervals", *strata, "distributions") for place, _ in places]
+        if len(self.leave_outs) > 1:
+            names += [f"center_bias.{place}" for place, kind in places if kind == "gaze"]
+        return names
 
     def shown(self, dataset: str) -> list[dict]:
         """The maps beside the images of `dataset`: each model's first seed, each method's first reading."""

@@ -260,6 +260,14 @@ def test_an_empty_table_gives_a_figure_that_says_so(draw, tmp_path):
     assert len(texts(draw(), tmp_path / "figure.svg")) == 1
 
 
+def test_captions_name_the_reference_and_the_dataset():
+    one = rows.at(made_up.regions(), ("covid_open", "finding"))
+    assert "agree with finding on covid open, compared" in intervals.caption(one)
+    assert "against gaze on cxr depend" in strata.caption(made_up.summary(), stratum="abnormal")
+    assert "No image here" in strata.caption(one, stratum="abnormal")
+    assert "against finding on covid open carried" in distributions.caption(made_up.region_scores(9))
+
+
 def test_strata_names_levels_with_their_n_normal_first(tmp_path):
     found = texts(strata.draw(made_up.summary(), stratum="abnormal"), tmp_path / "figure.svg")
     assert found.index("normal (n = 17)") < found.index("abnormal (n = 74)")

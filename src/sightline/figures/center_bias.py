@@ -39,7 +39,8 @@ def caption(summary: pd.DataFrame) -> str:
     """The question, n and how the intervals were made."""
     frame = _of(summary)
     parts = [
-        "What does it change to leave the image under test out of the center bias that it is scored against?",
+        "What does it change to leave the image under test out of the center bias that it is scored against "
+        f"({rows.named(rows.places(frame))})?",
         f"Marks are means, bars their intervals ({words.made_by(frame)}); {words.sizes(frame)}.",
         words.cut(frame),
         "Dashed line: chance. A pooled center bias contains the gaze on the image itself, which takes from "

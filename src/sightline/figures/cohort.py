@@ -19,8 +19,7 @@ FLOWS = ("training", "evaluation")
 
 
 def draw(cohort: pd.DataFrame) -> Figure:
-    """One flow per dataset and purpose (training, evaluation); `cohort` as in `tables`: what every filter
-    left."""
+    """One flow per dataset and purpose (training, evaluation); `cohort` as in `tables`."""
     flows = _flows(cohort)
     if not flows:
         return style.empty("No images counted")
@@ -62,57 +61,51 @@ def _flow(cohort: pd.DataFrame, dataset: str, flow: str) -> pd.DataFrame:
     ).reset_index(drop=True)
 
 
+LEFT, BOX_WIDTH = 0.02, 1.62  # inches: where the boxes of a flow begin, and how wide they are
+
+
 def _chart(axes: Axes, name: tuple[str, str], frame: pd.DataFrame) -> None:
-    axes.text(
-        0.02, 0.14, f"{words.plain(name[0])}: {words.plain(name[1])}", weight="bold", size=8, va="center"
-    )
-    left, width = 0.02, 1.62
+    """One flow: a box per step, beside the first what it counts, between two what the filter dropped."""
+    title = f"{words.plain(name[0])}: {words.plain(name[1])}"
+    axes.text(LEFT, 0.14, title, weight="bold", size=8, va="center")
     for row in frame.itertuples():
         top = 0.32 + STEP * row.Index
-        last = row.Index == len(frame) - 1
-        axes.add_patch(
-            FancyBboxPatch(
-                (left, top),
-                width,
-                BOX,
-                boxstyle="round,pad=0,rounding_size=0.04",
-                linewidth=0.8,
-                edgecolor=style.FIRST if last else style.FAINT,
-                facecolor="#e8f1f8" if last else "white",
-            )
-        )
-        middle = left + width / 2
-        images = f"{row.images:,} {'image' if row.images == 1 else 'images'}"
-        subjects = f"{row.subjects:,} {'subject' if row.subjects == 1 else 'subjects'}"
-        axes.text(middle, top + BOX / 2 - 0.075, images, ha="center", va="center", weight="bold")
-        axes.text(
-            middle,
-            top + BOX / 2 + 0.085,
-            subjects,
-            ha="center",
-            va="center",
-            size=style.SMALL,
-            color=style.FAINT,
-        )
+        _box(axes, row, top, is_last=row.Index == len(frame) - 1)
         if row.Index == 0:
             text = "\n".join(textwrap.wrap(row.filter, 36)[:3])
-            axes.text(left + width + 0.10, top + BOX / 2, text, va="center", size=style.SMALL)
-            continue
-        _arrow(axes, (middle, top - (STEP - BOX)), (middle, top))
-        centre = top - (STEP - BOX) / 2
-        axes.plot(
-            [middle, left + width + 0.05],
-            [centre, centre],
-            color=style.FAINT,
-            linewidth=0.8,
-            solid_capstyle="butt",
-        )
-        _arrow(axes, (left + width, centre), (left + width + 0.09, centre))
-        dropped = f"{row.dropped:,} dropped" if row.dropped else "none dropped"
-        at = left + width + 0.13
-        axes.text(at, centre - 0.005, dropped, va="bottom", weight="bold", size=style.SMALL)
-        kept = "\n".join(textwrap.wrap(f"kept: {row.filter}", 36)[:3])
-        axes.text(at, centre + 0.02, kept, va="top", size=style.SMALL, linespacing=1.1)
+            axes.text(LEFT + BOX_WIDTH + 0.10, top + BOX / 2, text, va="center", size=style.SMALL)
+        else:
+            _dropped(axes, row, top)
+
+
+def _box(axes: Axes, row, top: float, is_last: bool) -> None:
+    """Images and subjects that are left; the last box is what the study rests on."""
+    look = {
+        "boxstyle": "round,pad=0,rounding_size=0.04",
+        "linewidth": 0.8,
+        "edgecolor": style.FIRST if is_last else style.FAINT,
+        "facecolor": "#e8f1f8" if is_last else "white",
+    }
+    axes.add_patch(FancyBboxPatch((LEFT, top), BOX_WIDTH, BOX, **look))
+    middle, centre = LEFT + BOX_WIDTH / 2, {"ha": "center", "va": "center"}
+    images = f"{row.images:,} {'image' if row.images == 1 else 'images'}"
+    subjects = f"{row.subjects:,} {'subject' if row.subjects == 1 else 'subjects'}"
+    axes.text(middle, top + BOX / 2 - 0.075, images, weight="bold", **centre)
+    axes.text(middle, top + BOX / 2 + 0.085, subjects, size=style.SMALL, color=style.FAINT, **centre)
+
+
+def _dropped(axes: Axes, row, top: float) -> None:
+    """The arrow into a box, and beside it what the filter before it dropped and kept."""
+    middle, right = LEFT + BOX_WIDTH / 2, LEFT + BOX_WIDTH
+    _arrow(axes, (middle, top - (STEP - BOX)), (middle, top))
+    centre = top - (STEP - BOX) / 2
+    line = {"color": style.FAINT, "linewidth": 0.8, "solid_capstyle": "butt"}
+    axes.plot([middle, right + 0.05], [centre, centre], **line)
+    _arrow(axes, (right, centre), (right + 0.09, centre))
+    dropped = f"{row.dropped:,} dropped" if row.dropped else "none dropped"
+    axes.text(right + 0.13, centre - 0.005, dropped, va="bottom", weight="bold", size=style.SMALL)
+    kept = "\n".join(textwrap.wrap(f"kept: {row.filter}", 36)[:3])
+    axes.text(right + 0.13, centre + 0.02, kept, va="top", size=style.SMALL, linespacing=1.1)
 
 
 def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
@@ -139,12 +132,9 @@ def caption(cohort: pd.DataFrame) -> str:
         first, last = frame.iloc[0], frame.iloc[-1]
         ends.append(
             f"{words.plain(dataset)}, {words.plain(flow)}: {last['images']:,} of {first['images']:,} images "
-            ""
-            ""
             f"({last['subjects']:,} subjects)"
         )
     return (
-        "Which images does the study rest on? Every box says what the filter before it left, at its "
-        "right what the filter "
-        f"dropped. {'; '.join(ends)}. Counts, no intervals."
+        "Which images does the study rest on? Every box says what the filter before it left, at its right "
+        f"what the filter dropped. {'; '.join(ends)}. Counts, no intervals."
     )

@@ -18,8 +18,7 @@ COLUMNS, HEIGHT = 4, 1.35
 
 
 def draw(curves: pd.DataFrame, best: Mapping[tuple[str, int], int] | None = None) -> Figure:
-    """Rows: loss, AUC and whatever else was recorded; columns: models. Thin lines are seeds, the thick one
-    their median.
+    """Rows: loss, AUC and what else was recorded; columns: models. Thin lines are seeds, thick ones medians.
 
     `curves` as in `tables`; training is blue, validation orange-red. `best` gives (model, seed) the epoch
     kept, drawn as a dot.
@@ -119,7 +118,5 @@ def caption(curves: pd.DataFrame) -> str:
     return (
         "Did training settle, and alike for every seed? Thin lines are seeds "
         f"(n = {seeds} per model, {epochs} epochs), thick lines their median. No intervals: every run is "
-        ""
-        "shown. "
-        "The scale of each row is shared by the models and ends at the 99.5th percentile."
+        "shown. The scale of each row is shared by the models and ends at the 99.5th percentile."
     )

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from sightline.figures import rows, style, words
+from sightline.figures.measures import Metric
 
 SLOT, PANELS, CHARACTER = 0.24, 4, 0.0585  # inches, panels side by side, inches
 QUARTILES = (0.25, 0.5, 0.75)
@@ -51,14 +52,16 @@ def draw(
             drawn = _hits if name == HITS else _densities
             drawn(axes, frame[frame["metric"] == name], labels, colours)
             _rows(axes, [label for label, _ in labels.values()])
-            axes.set_title(words.metric(name).title, weight="bold", pad=5)
-            axes.set_xlabel(words.metric(name).axis, size=style.SMALL)
-            if words.metric(name).chance is not None:
-                axes.axvline(
-                    words.metric(name).chance, color=style.FAINT, linewidth=0.8, dashes=(4, 2), zorder=1
-                )
+            _label(axes, words.metric(name))
             axes.tick_params(left=False, labelleft=index % PANELS == 0)
     return figure
+
+
+def _label(axes: Axes, metric: Metric) -> None:
+    axes.set_title(metric.title, weight="bold", pad=5)
+    axes.set_xlabel(metric.axis, size=style.SMALL)
+    if metric.chance is not None:
+        axes.axvline(metric.chance, color=style.FAINT, linewidth=0.8, dashes=(4, 2), zorder=1)
 
 
 def _image_means(scores: pd.DataFrame, center_bias: str | None, condition: str) -> pd.DataFrame:
@@ -180,7 +183,7 @@ def caption(scores: pd.DataFrame, *, center_bias: str | None = None, condition: 
         f"{lost[status]:,} {words.REASONS.get(status, words.plain(status))}"
         for status in words.ordered(lost.index, words.REASONS)
     )
-    reference = "".join(f" against {words.plain(name)}" for name in scores["reference"].unique()[:1])
+    reference = f" against {rows.named(rows.places(scores))}" if len(scores) else ""
     told = "Pointing game: share of images hit by all (full) or some (pale) seeds and readers, "
     told += "pale also where several places share the maximum. "
     return (

@@ -70,10 +70,9 @@ def caption(
     """The question, what the marks are, n and how the intervals were made; `published` as in `draw`."""
     frame = rows.overall(rows.with_center_bias(summary, center_bias))
     found = rows.places(frame)
-    references = ", ".join(dict.fromkeys(words.plain(reference) for _, reference in found))
     parts = [
         question
-        or f"How much do the maps agree with {references}, compared with chance and with the baselines?",
+        or f"How much do the maps agree with {rows.named(found)}, compared with chance and the baselines?",
         f"Marks are means, bars their intervals ({words.made_by(frame)}); {words.sizes(frame)}.",
         words.cut(frame),
         *_guides(frame, found),

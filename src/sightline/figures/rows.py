@@ -44,6 +44,13 @@ def at(frame: pd.DataFrame, place: tuple[str, str]) -> pd.DataFrame:
     return frame[(frame["dataset"] == place[0]) & (frame["reference"] == place[1])]
 
 
+def named(places: Sequence[tuple[str, str]]) -> str:
+    """Places in a sentence: "gaze, lungs on cxr"."""
+    references = dict.fromkeys(words.plain(reference) for _, reference in places)
+    datasets = dict.fromkeys(words.plain(dataset) for dataset, _ in places)
+    return f"{', '.join(references)} on {', '.join(datasets)}"
+
+
 def _in_region(frame: pd.DataFrame, place: tuple[str, str]) -> bool:
     return words.is_region(at(frame, place)["metric"], place[1])
 

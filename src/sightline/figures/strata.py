@@ -85,6 +85,8 @@ def caption(
 ) -> str:
     """The question, n per level and how the intervals were made; `published` as in `draw`."""
     frame = _of(summary, stratum, center_bias)
+    if frame.empty:
+        return f"Do the scores depend on '{words.plain(stratum)}'? No image here has such a group."
     levels = words.ordered(frame["level"], ORDER)
     counts = "; ".join(
         f"{words.plain(level)}: {words.span(frame.loc[frame['level'] == level, 'images'])} images"
@@ -92,8 +94,8 @@ def caption(
     )
     empty, values = _empty(summary, stratum), rows.published_as(frame, published)
     parts = [
-        f"Do the scores depend on the group of the image ({' or '.join(map(words.plain, levels))}, by "
-        f"'{words.plain(stratum)}')?",
+        f"Do the scores against {rows.named(rows.places(frame))} depend on the group of the image "
+        f"({' or '.join(map(words.plain, levels))}, by '{words.plain(stratum)}')?",
         f"Marks are means, bars their intervals ({words.made_by(frame)}); n: {counts}.",
         words.cut(frame),
         "Dashed line: chance.",
