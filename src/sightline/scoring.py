@@ -229,9 +229,7 @@ def score_target(target: Target, ranked: Ranked | Absent, asked: Asked) -> Itera
     """(reader, metric, center_bias, value, status, reason) for everything asked of `target`."""
     pairs = asked.pairs(target)
     inherited = dict(target.absent)
-    if isinstance(
-        ranked, Absent
-    ):  # what is wrong with the map is said before what is wrong with the reference
+    if isinstance(ranked, Absent):  # what is wrong with the map is said before what is with the reference
         inherited = dict.fromkeys([*inherited, *target.readers], ranked)
     for reader, why in inherited.items():
         yield from ((reader, name, leave_out, None, why.status, why.reason) for name, leave_out in pairs)

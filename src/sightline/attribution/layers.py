@@ -20,24 +20,10 @@ AGREE = 0.5  # input pixels: branches whose cells lie further apart than this ha
 
 # operations that keep each cell where it is, beside those that torch tags as pointwise
 KEEPS = {
-    "alias",
-    "cat",
-    "copy_",
-    "cudnn_batch_norm",
-    "detach",
-    "dropout",
-    "hardswish",
-    "hardswish_",
-    "lift_fresh",
-}
-KEEPS |= {
-    "_native_batch_norm_legit_no_training",
-    "_prelu_kernel",
-    "_softmax",
-    "_to_copy",
-    "miopen_batch_norm",
-}
-KEEPS |= {"native_batch_norm", "native_dropout", "native_group_norm"}
+    "_native_batch_norm_legit_no_training", "_prelu_kernel", "_softmax", "_to_copy", "alias", "cat",
+    "copy_", "cudnn_batch_norm", "detach", "dropout", "hardswish", "hardswish_", "lift_fresh",
+    "miopen_batch_norm", "native_batch_norm", "native_dropout", "native_group_norm"
+}  # fmt: skip
 
 
 def place(network: nn.Module, names: Sequence[str], input_shape: tuple[int, ...]) -> dict[str, Frame | None]:

@@ -14,6 +14,7 @@ import importlib.util
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from types import ModuleType
 
 import numpy as np
@@ -75,15 +76,9 @@ class Explained:
             return usual_resize(input_shape[1:], grid)
         key = (layer, tuple(input_shape))
         if key not in self._places:
-            names = {
-                layer,
-                *self.attention.values(),
-                *(one for names in self.layers.values() for one in names),
-            }
-            for name, placed in place(
-                self.network, sorted(names), input_shape
-            ).items():  # one forward for all
-                self._places[name, tuple(input_shape)] = placed
+            names = {layer, *self.attention.values(), *chain.from_iterable(self.layers.values())}
+            found = place(self.network, sorted(names), input_shape)  # one forward for all
+            self._places.update({(name, tuple(input_shape)): placed for name, placed in found.items()})
         frame = self._places[key]
         if frame is None or frame.shape != tuple(grid):
             raise NotApplicable(

@@ -9,9 +9,8 @@ from sightline.phantom import findings
 from sightline.phantom.anatomy import Anatomy, Place
 from sightline.phantom.findings import Finding
 
-WORK = (
-    512  # longest side on which the smooth parts are drawn; larger films are magnified from it, then grained
-)
+# longest side on which the smooth parts are drawn; larger films are magnified from it, then grained
+WORK = 512
 SHIFT = 4  # binary digits of a pixel that OpenCV's drawing keeps
 
 

@@ -73,9 +73,8 @@ def _metadata(film: Film) -> list[object]:
 def label_cells(film: Film, rng: np.random.Generator, settings: dict) -> list[str]:
     """One study's 14 cells in the order of `COLUMNS`: 1.0, 0.0, -1.0 (uncertain) or empty (not mentioned).
 
-    "No Finding" is 1.0 or empty, true where nothing but support devices is planted, as CheXpert's "
-    "labeller has it.
-    Labels that `settings["findings"]` leaves out are 0.0.
+    "No Finding" is 1.0 or empty, true where nothing but support devices is planted, as CheXpert's
+    labeller has it. Labels that `settings["findings"]` leaves out are 0.0.
     """
     share = rates(settings["findings"], settings["prevalence"])
     cells = []

@@ -144,11 +144,8 @@ def judge(session: Session, rng: np.random.Generator) -> dict[str, object]:
     seen = {name_of(finding, scene, phase) for finding in scene.found}
     answer: dict[str, object] = {}
     for label in LABELS[phase]:
-        chance, sure, unsure = (
-            rng.random(),
-            int(rng.choice([3, 4, 5], p=[0.2, 0.3, 0.5])),
-            int(rng.integers(1, 3)),
-        )
+        chance = rng.random()
+        sure, unsure = int(rng.choice([3, 4, 5], p=[0.2, 0.3, 0.5])), int(rng.integers(1, 3))
         if label == "Other":
             answer[label] = REMARKS[int(rng.integers(len(REMARKS)))] if chance < REMARKED else ""
         elif label == "Quality issue":

@@ -24,9 +24,7 @@ class Shortcut:
     corner: str = "upper left"  # upper|lower left|right
     share_with_label: float = 0.9
     share_without: float = 0.1
-    share_evaluated: float = (
-        0.5  # of films of the test split and of those that readers saw, whatever their labels
-    )
+    share_evaluated: float = 0.5  # of test films and of those that readers saw, whatever their labels
     size: float = 0.09  # side, in shares of the film's shorter side
 
     def present(self, film: Film, draw: float) -> bool:
