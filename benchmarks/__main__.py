@@ -11,6 +11,7 @@ import importlib
 from pathlib import Path
 
 from benchmarks import measuring
+from benchmarks.measuring import Row
 
 NAMES = ("gaze", "scores", "gradcam", "intervals", "coverage", "training", "demo", "dry_run")
 RULE = "\n---\n"
@@ -22,21 +23,26 @@ def main() -> None:
     )
     parser.add_argument("names", nargs="*", metavar="name", help=f"some of {', '.join(NAMES)}; none: all")
     parser.add_argument("--quick", action="store_true", help="fewer repeats (demo and dry_run: the same)")
-    parser.add_argument("--page", type=Path, help="a page whose part below its line of dashes is replaced")
+    parser.add_argument(
+        "--page", type=Path, help="a page whose table, below its line of dashes, gets these rows"
+    )
     arguments = parser.parse_args()
     unknown = sorted(set(arguments.names) - set(NAMES))
     if unknown:
         parser.error(f"unknown: {', '.join(unknown)}; there are {', '.join(NAMES)}")
-    rows = []
+    quick = ", quick" if arguments.quick else ""
+    rows: dict[str, list[Row]] = {}
     for name in arguments.names or NAMES:
         print(f"\n## {name} (load {measuring.load()})", flush=True)
-        found = importlib.import_module(f"benchmarks.{name}").run(arguments.quick)
-        rows += [(name, row) for row in found]
-    made = f"{measuring.machine()}{', quick' if arguments.quick else ''}.\n\n{measuring.table(rows)}\n"
-    print(f"\n{made}")
-    if arguments.page:
-        text = arguments.page.read_text(encoding="utf-8").partition(RULE)[0]
-        arguments.page.write_text(f"{text}{RULE}{made}", encoding="utf-8")
+        rows[name] = importlib.import_module(f"benchmarks.{name}").run(arguments.quick)
+        if arguments.page:
+            text, _, old = arguments.page.read_text(encoding="utf-8").partition(RULE)
+            known = measuring.rows_of(old) | rows
+            table = measuring.table({name: known[name] for name in NAMES if name in known})
+            arguments.page.write_text(
+                f"{text}{RULE}{measuring.machine()}{quick}.\n\n{table}\n", encoding="utf-8"
+            )
+    print(f"\n{measuring.machine()}{quick}\n\n{measuring.table(rows)}")
 
 
 if __name__ == "__main__":

@@ -64,13 +64,28 @@ def machine() -> str:
     return f"{names[0] if names else 'unknown processor'}, {os.cpu_count()} cores"
 
 
-def table(rows: list[tuple[str, Row]]) -> str:
-    """(benchmark, row) pairs as a Markdown table that reads well as plain text too."""
-    cells = [("benchmark", "what", "measured", "aim", "met")]
-    words = {True: "yes", False: "no", None: ""}
-    cells += [(name, row.what, row.measured, row.aim, words[row.ok]) for name, row in rows]
-    widths = [max(len(line[at]) for line in cells) for at in range(len(cells[0]))]
+HEAD = ("benchmark", "what", "measured", "aim", "met")
+WORDS = {True: "yes", False: "no", None: ""}
+
+
+def table(rows: dict[str, list[Row]]) -> str:
+    """The rows of each benchmark as one Markdown table that reads well as plain text too."""
+    cells = [
+        HEAD,
+        *((name, r.what, r.measured, r.aim, WORDS[r.ok]) for name, found in rows.items() for r in found),
+    ]
+    widths = [max(map(len, column)) for column in zip(*cells)]
     lines = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths)) + " |" for line in cells
     ]
     return "\n".join([lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]])
+
+
+def rows_of(text: str) -> dict[str, list[Row]]:
+    """The rows of a `table` that was written before."""
+    rows: dict[str, list[Row]] = {}
+    for line in [line for line in text.splitlines() if line.startswith("| ")][1:]:
+        name, what, measured, aim, word = (cell.strip() for cell in line.strip("|").split("|"))
+        ok = {word: value for value, word in WORDS.items()}[word]
+        rows.setdefault(name, []).append(Row(what, measured, aim, ok))
+    return rows
