@@ -3,12 +3,26 @@
 import math
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
-from sightline.attribution.readings import Outputs, Reading, Source, class_weights, read, read_all
+from sightline.attribution.readings import (
+    CLIPS,
+    MIXES,
+    Outputs,
+    Reading,
+    Source,
+    class_weights,
+    read,
+    read_all,
+)
 from sightline.frames import Frame, resample
+from sightline.study_names import CLASS_MIXES
+
+ROOT = Path(__file__).resolve().parents[2]
 
 LABELS = ("No Finding", "Edema", "Nodule")
 GRID = Frame.resized((8, 8), (2, 2))
@@ -148,3 +162,9 @@ def test_unknown_clips_are_refused():
 def test_reading_needs_no_torch():
     code = "import sys, sightline.attribution.store; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": ":".join(sys.path)})
+
+
+def test_a_configuration_may_ask_for_every_mix_and_clip_and_no_other():
+    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+    clip = schema["properties"]["readings"]["additionalProperties"]["properties"]["clip"]
+    assert CLASS_MIXES == MIXES and set(clip["enum"]) == set(CLIPS)
