@@ -86,7 +86,9 @@ def _reference(here: pd.DataFrame, in_region: bool, several: bool, area: float |
     if len(maps):
         best = maps.iloc[0]
         place = f", which {_relation(best, readers.iloc[0])} the readers' interval" if len(readers) else ""
-        told.append(f"the best map, {_name(best)}, has {words.estimate(best)}{place}")
+        told.append(
+            f"the {'best ' if len(maps) > 1 else ''}map, {_name(best)}, has {words.estimate(best)}{place}"
+        )
         told += [_counts(maps, chance)] if chance is not None else []
     return [f"{_start(first, in_region, several, chance)}: {'; '.join(told)}."] if told else []
 
@@ -159,9 +161,10 @@ def _leaving_out(summary: pd.DataFrame) -> list[str]:
             continue
         low, high = plus(change.min()), plus(change.max())
         amount = low if low == high else f"{low} to {high} (mean {plus(change.mean())})"
+        over = "maps and baselines" if len(change) > 1 else "map or baseline"
         return [
             f"Leaving the image out of its own center bias changes {words.metric(metric).title} by {amount}, "
-            f"over {len(change)} maps and baselines."
+            f"over {len(change)} {over}."
         ]
     return []
 

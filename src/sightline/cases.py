@@ -118,11 +118,12 @@ def spread(values: pd.Series, count: int) -> pd.DataFrame:
 
 
 def place(row: pd.Series, what: str) -> str:
-    """A case's title: its rank, best and worst by name, and its value (the caption names the reference)."""
+    """A case's title: its rank, first and last by name, and its value (the caption names the reference)."""
     rank = f"{row['rank']:,} of {row['of']:,}"
     if not what:
         return f"Image {rank}"
-    ends = {1: "Best: ", row["of"]: "Worst: "} if row["of"] > 1 else {}
+    first, last = ("Highest\n", "Lowest\n") if what == "logit" else ("Best\n", "Worst\n")
+    ends = {1: first, row["of"]: last} if row["of"] > 1 else {}
     return f"{ends.get(row['rank'], '')}{rank}\n{what.split(' (')[0]} {words.signed(row['value'], 2)}"
 
 

@@ -107,9 +107,10 @@ def test_ties_are_ordered_by_name_and_undefined_values_are_left_out():
 
 def test_titles_say_rank_and_value():
     first, last = (row for _, row in cases.spread(pd.Series({"a": 0.7, "b": -0.1}), 2).iterrows())
-    assert cases.place(first, "sAUC (gaze)") == "Best: 1 of 2\nsAUC 0.70"
-    assert cases.place(last, "sAUC (gaze)") == "Worst: 2 of 2\nsAUC \N{MINUS SIGN}0.10"
+    assert cases.place(first, "sAUC (gaze)") == "Best\n1 of 2\nsAUC 0.70"
+    assert cases.place(last, "sAUC (gaze)") == "Worst\n2 of 2\nsAUC \N{MINUS SIGN}0.10"
     assert cases.place(first, "") == "Image 1 of 2"
+    assert cases.place(last, "logit").startswith("Lowest\n2 of 2")  # an output is no merit
 
 
 def test_images_are_ranked_by_the_first_map_that_has_a_score_over_its_readers():

@@ -221,6 +221,17 @@ def test_a_row_without_mean_says_the_reason_of_most_of_its_scores(tmp_path):
     assert texts(intervals.draw(summary), tmp_path / "figure.svg").count("not applicable") == 1
 
 
+def test_a_baseline_that_a_dataset_cannot_have_is_left_out_and_a_method_that_does_not_fit_is_not():
+    summary = made_up.summary()
+    for method in ("hull", "am1"):
+        row = summary["method"] == method
+        summary.loc[row, ["mean", "low", "high"]] = np.nan
+        summary.loc[row, "images"] = 0
+        summary.loc[row, "excluded_why"] = "not_applicable: 91"
+    labels = [row.label for row in rows.blocks(*_clean(summary))[0].rows]
+    assert "Lung hull" not in labels and "AM1" in labels
+
+
 def test_a_level_whose_images_lack_the_reference_is_not_drawn_but_named(tmp_path):
     summary = made_up.summary()
     row = (summary["stratum"] == "abnormal") & (summary["level"] == "normal")
@@ -406,11 +417,11 @@ def test_a_mask_keeps_its_edge():
 
 def test_panels_stand_in_one_order_and_wrap_when_there_are_too_many():
     maps = {name: np.eye(4) for name in ("gradcam", "center_bias", "reader", "a", "b")}
-    case = overlays.Case("a", made_up.film(), maps, absent={"other_readers": "one reader only"})
-    assert overlays.lines([case]) == [["", "reader", "other_readers", "center_bias", "gradcam", "a", "b"]]
+    case = overlays.Case("a", made_up.film(), maps, absent={"hull": "missing", "am1": "not applicable"})
+    first = ["", "reader", "center_bias", "gradcam", "a", "b", "am1"]
+    assert overlays.lines([case]) == [first]  # no case has a hull: no panel
     more = overlays.Case("b", made_up.film(), {str(index): np.eye(4) for index in range(9)})
-    assert overlays.lines([case, more])[0] == ["", "reader", "other_readers", "center_bias"]
-    assert [len(line) for line in overlays.lines([case, more])] == [4, 6, 6]
+    assert [len(line) for line in overlays.lines([case, more])] == [3, 7, 6]
 
 
 def test_a_panel_that_is_not_there_says_why(tmp_path):

@@ -61,7 +61,7 @@ class Case:
 def lines(cases: Sequence[Case]) -> list[list[str]]:
     """The panels of a case, line by line: the image, the references, the maps; `PANELS` in a line at most."""
     found = dict.fromkeys(name for case in cases for name in (*case.panels, *case.absent))
-    references = [name for name in REFERENCES if name in found]
+    references = [name for name in REFERENCES if any(name in case.panels for case in cases)]
     maps = [name for name in found if name not in REFERENCES]
     together = [IMAGE, *references, *maps]
     if len(together) <= PANELS:
@@ -83,7 +83,7 @@ def draw(cases: Sequence[Case]) -> Figure:
     signed = any(case.signed for case in cases)
     unsigned = any(set(case.panels) - case.signed for case in cases)
     width = LABEL + (CELL + GAP) * max(map(len, table)) + 0.05
-    width = max(width, LABEL + (5.0 if signed and unsigned else 2.4))
+    width = max(width, LABEL + (5.4 if signed and unsigned else 2.8))
     total = sum(height * len(table) + CASE for height in heights) + FOOT
     total += HEAD if len(table) == 1 else 0.0
     with style.settings():
@@ -91,7 +91,7 @@ def draw(cases: Sequence[Case]) -> Figure:
         top = total - (HEAD if len(table) == 1 else 0.0)
         for case, height in zip(cases, heights):
             middle = top - height * len(table) / 2
-            figure.text(0.05 / width, middle / total, case.title, va="center")
+            figure.text(0.05 / width, middle / total, wrapped(case.title, 15), va="center")
             for index, names in enumerate(table):
                 titled = len(table) > 1 or case is cases[0]
                 _line(figure, case, names, top - height * index - (HEAD if len(table) > 1 else 0.0), titled)
@@ -124,8 +124,12 @@ def _line(figure: Figure, case: Case, names: Sequence[str], top: float, titled: 
 def heading(name: str) -> str:
     """A panel's title, in lines that a panel's width holds."""
     label = "Image" if name == IMAGE else REFERENCES.get(name, words.method(name))
-    parts = [piece for part in label.split("\n") for piece in textwrap.wrap(part, 17)]
-    return "\n".join(parts[:3])
+    return "\n".join(wrapped(label, 17).split("\n")[:3])
+
+
+def wrapped(text: str, width: int) -> str:
+    """Each line of `text` in lines of at most `width` characters, where words allow."""
+    return "\n".join(piece for part in text.split("\n") for piece in textwrap.wrap(part, width))
 
 
 def _cell(axes: Axes, case: Case, name: str) -> None:
@@ -139,6 +143,9 @@ def _cell(axes: Axes, case: Case, name: str) -> None:
     share = scaled(case.panels[name], name in case.signed) if name else None
     picture = overlay(case.image, share, name in case.signed)
     axes.imshow(picture, extent=(-0.5, width - 0.5, height - 0.5, -0.5), interpolation="none", aspect="equal")
+    if share is not None and not share.any():
+        look = {"ha": "center", "va": "bottom", "size": style.SMALL, "color": "white"}
+        axes.text(0.5, 0.03, "constant map", transform=axes.transAxes, **look)
     for item in case.outlines:
         axes.add_patch(_patch(item))
     axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
@@ -209,8 +216,9 @@ def _scales(figure: Figure, signed: bool, unsigned: bool) -> None:
 def caption(cases: Sequence[Case], chosen: str) -> str:
     """The question and how the cases were `chosen` (sentences)."""
     outlines = " Outlines: the marked regions." if any(case.outlines for case in cases) else ""
+    beside = ", beside what readers looked at" if any("reader" in case.panels for case in cases) else ""
     return (
-        f"What do the maps show, beside what readers looked at? n = {len(cases)} images. {chosen} "
+        f"What do the maps show{beside}? n = {len(cases)} images. {chosen} "
         "Every map is drawn on its own scale, clear where it is weak: colours do not compare the sizes of "
         "two maps; no intervals." + outlines
     )

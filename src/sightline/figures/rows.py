@@ -29,8 +29,14 @@ def with_center_bias(summary: pd.DataFrame, choice: str | None = None) -> pd.Dat
 
 
 def overall(summary: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `summary` over all images: no stratum, and no row that is itself a region's area."""
-    return summary[(summary["stratum"] == "") & (summary["metric"] != "area_share")]
+    """The rows of `summary` over all images: no stratum, no row that is itself a region's area, none idle."""
+    return without_idle(summary[(summary["stratum"] == "") & (summary["metric"] != "area_share")])
+
+
+def without_idle(summary: pd.DataFrame) -> pd.DataFrame:
+    """`summary` less the baselines that have no score on a dataset: it holds no gaze, or no lung mask."""
+    most = summary.groupby([*PLACE, "method"])["images"].transform("max")
+    return summary[(most > 0) | ~words.is_baseline(summary)]
 
 
 def places(frame: pd.DataFrame) -> list[tuple[str, str]]:

@@ -46,7 +46,7 @@ def _of(summary: pd.DataFrame, stratum: str, center_bias: str | None) -> pd.Data
     clean = (frame["condition"] == "clean") | words.is_baseline(frame)
     frame = frame[(frame["stratum"] == stratum) & clean & (frame["metric"] != "area_share")]
     most = frame.groupby([*rows.PLACE, "level"])["images"].transform("max")
-    return frame[most > 0]
+    return rows.without_idle(frame[most > 0])
 
 
 def _empty(summary: pd.DataFrame, stratum: str) -> list[str]:
