@@ -185,7 +185,7 @@ def test_mass_is_held_against_the_area_and_readers_do_not_agree_in_a_region(low,
         [one((low + high) / 2, low, high) | row, one(0.45, 0.4, 0.5, "interobserver", model="") | row]
     )
     (sentence,) = answer(frame, areas={("cxr", "lungs"): 0.34})
-    assert sentence.startswith("Inside lungs (Mass inside, share of the area 0.34): the best map")
+    assert sentence.startswith("Inside lungs (Mass inside, share of the area 0.34): the map, Grad-CAM")
     assert told in sentence and "agree" not in sentence
 
 
