@@ -15,7 +15,7 @@ if __name__ == "__main__":
         known = published.classification(study) if study else None
         style.save(classification.draw(aucs, known), files[1])
         pictures = {
-            "curves": [page.Picture(files[0], curves.caption(learned))],
+            "curves": [page.Picture(files[0], curves.caption(learned))] if len(learned) else [],
             "classification": [page.Picture(files[1], classification.caption(aucs, known))],
         }
         captions.write(pictures, snakemake.output.captions)

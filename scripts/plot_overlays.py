@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from sightline import cases, jobs, page, references, tables
-from sightline.figures import captions, overlays, style
+from sightline.figures import captions, overlays, style, words
 from sightline.preparation import open_store
 from sightline.saliency import Saliency
 
@@ -33,13 +33,15 @@ if __name__ == "__main__":
         )
         shown = shown_maps(inputs, params.shown)
         scores = tables.read_all("scores", [*inputs.scores, *inputs.baselines])
-        by = cases.ranking(scores, params.shown, shown, params.leave_out, beside.images["image"])
+        usable = scores[scores["center_bias"].isin(["", *params.leave_out])]
+        by = cases.ranking(usable, params.shown, shown, list(params.references), beside.images["image"])
         boxes = [one for one in params.references.values() if one.get("source") == "box"]
-        chosen = cases.build(cases.spread(by.values, params.cases), by.what, beside, shown, boxes)
+        chosen = cases.build(cases.spread(by.values, params.cases, by.true), by.what, beside, shown, boxes)
         style.save(overlays.draw(chosen), snakemake.output.figures[0])
         picture = page.Picture(
             Path(snakemake.output.figures[0]),
             overlays.caption(chosen, f"{by.why} {cases.said(params.shown)}".strip()),
             params.restricted,
+            words.plain(beside.images["dataset"].iloc[0]) if len(beside.images) else "",
         )
         captions.write({"overlays": [picture]}, snakemake.output.captions)

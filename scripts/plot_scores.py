@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from sightline import jobs, page, published, regions, tables
-from sightline.figures import captions, center_bias, distributions, intervals, rows, strata, style
+from sightline.figures import captions, center_bias, distributions, intervals, rows, strata, style, words
 
 if __name__ == "__main__":
     with jobs.recorded(snakemake.input, snakemake.output, snakemake.params, snakemake.log):
@@ -34,5 +34,7 @@ if __name__ == "__main__":
         for name, path in zip(params.names, map(Path, snakemake.output.figures)):
             figure, caption = drawn(name)
             style.save(figure, path)
-            pictures.setdefault(name.partition(".")[0], []).append(page.Picture(path, caption))
+            kind, *group, dataset, reference = map(words.plain, name.split("."))
+            title = ", ".join([f"{dataset}: {reference}", *group])
+            pictures.setdefault(kind, []).append(page.Picture(path, caption, title=title))
         captions.write(pictures, snakemake.output.captions)

@@ -22,6 +22,7 @@ if __name__ == "__main__":
             skipped=tables.read_all("skipped", inputs.skipped),
             pictures=captions.read(inputs.captions),
             areas=areas,
+            plan=facts.plan(study),
             versions=facts.versions(),
             facts=facts.of_study(study),
             config=yaml.safe_dump(json.loads(seals.canonical(study)), sort_keys=False, allow_unicode=True),

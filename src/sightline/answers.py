@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import pandas as pd
 
+from sightline import tables
+from sightline.facts import Plan
 from sightline.figures import rows, words
+from sightline.figures.classification import of_labels
 
 GAZE, REGION = ("sauc", "sncc", "auc", "ncc"), ("mass_over_area", "mass_inside", "pointing_game", "auc")
 SIDES = {"above": "above chance", "across": "not distinguishable from chance", "below": "below chance"}
-SHARED = "One metric speaks for each reference here; the other metrics, all readings and groups are below."
+RANDOM = "random"  # the condition that has the same network untrained
+SHARED = (
+    "The map named is the configuration's first: model, method, reading. Other maps, metrics and groups are "
+    "below."
+)
 
 
 def main_metric(metrics: pd.Series, reference: str = "") -> str | None:
@@ -23,26 +30,32 @@ def answer(
     classification: pd.DataFrame | None = None,
     comparisons: pd.DataFrame | None = None,
     *,
+    plan: Plan | None = None,
     areas: rows.Areas | None = None,
     center_bias: str | None = None,
 ) -> list[str]:
-    """One sentence for each reference, then random weights, leaving the image out, and the models' AUC.
+    """One sentence for each reference, in the plan's order, then leaving the image out, and the models' AUC.
 
     Tables as in `tables`; `areas` gives (dataset, reference) the region's mean share of the area;
     `center_bias` as in `figures.intervals.draw`. Intervals decide: above, below, or not distinguishable.
     """
+    plan = plan or Plan()
     frame = rows.overall(rows.with_center_bias(summary, center_bias)).dropna(subset=["mean", "low", "high"])
-    main = {place: main_metric(rows.at(frame, place)["metric"], place[1]) for place in rows.places(frame)}
-    several = len({dataset for dataset, _ in main}) > 1
+    frame = rows.arranged(frame, plan.places)
+    pairs = tables.empty("comparisons") if comparisons is None else comparisons
+    pairs = rows.with_center_bias(pairs[pairs["stratum"] == ""], center_bias)
+    places = rows.places(frame)
+    several = len({dataset for dataset, _ in places}) > 1
     sentences: list[str] = []
-    for place, metric in main.items():
-        if metric is not None:
-            here = rows.at(frame, place)
-            in_region = words.is_region(here["metric"], place[1])
-            here = here[here["metric"] == metric]
-            sentences += _reference(here, in_region, several, (areas or {}).get(place))
-    if comparisons is not None:
-        sentences += _beside_random(rows.with_center_bias(comparisons, center_bias), main, several)
+    for place in places:
+        here, compared = rows.at(frame, place), rows.at(pairs, place)
+        where = f"on {words.plain(place[0])}, " if several else ""
+        area = (areas or {}).get(place)
+        if words.is_region(here["metric"], place[1]):
+            told = _region(here, compared, plan, area)
+        else:
+            told = _gaze(here, compared, plan)
+        sentences += [(where + told)[0].upper() + (where + told)[1:]] if told else []
     sentences += _leaving_out(rows.overall(summary))
     if classification is not None:
         sentences += _classifies(classification)
@@ -56,12 +69,6 @@ def _clean(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[(frame["condition"] == "clean") | words.is_baseline(frame)]
 
 
-def _name(row: pd.Series) -> str:
-    """A row in running text: method, reading, model."""
-    reading = f" ({words.plain(row['reading'])})" if row["reading"] else ""
-    return f"{words.method(row['method'])}{reading} of {words.plain(row['model'])}"
-
-
 def _side(row: pd.Series, value: float) -> str:
     """Where the interval lies: above, below or across `value`."""
     if row["low"] > value:
@@ -69,39 +76,73 @@ def _side(row: pd.Series, value: float) -> str:
     return "below" if row["high"] < value else "across"
 
 
-def _reference(here: pd.DataFrame, in_region: bool, several: bool, area: float | None) -> list[str]:
-    """What the maps score against one reference by one metric: the best of them, and how many beat chance.
+def _maps(here: pd.DataFrame, plan: Plan, metric: str | None, condition: str = "clean") -> pd.DataFrame:
+    """The maps' rows by one metric under one condition, the primary map first."""
+    found = here[(here["metric"] == metric) & (here["condition"] == condition) & ~words.is_baseline(here)]
+    order = {name: index for index, name in enumerate(plan.maps)}
+    names = found[["model", "method", "reading"]].itertuples(index=False, name=None)
+    return found.assign(order=[order.get(name, len(order)) for name in names]).sort_values(
+        "order", kind="stable"
+    )
 
-    The best is the map with the highest lower end of its interval.
-    """
-    known, first = _clean(here), here.iloc[0]
-    chance = area if first["metric"] in words.AREA_METRICS else words.metric(first["metric"]).chance
-    maps = known[~words.is_baseline(known)].sort_values(["low", "mean"], ascending=False)
-    readers = known[(known["method"] == "interobserver") & (not in_region)]
+
+def _gaze(here: pd.DataFrame, compared: pd.DataFrame, plan: Plan) -> str:
+    """What readers and maps score against gaze: the primary map, and how many maps beat chance."""
+    metric = main_metric(here["metric"])
+    if metric is None:
+        return ""
+    chance = words.metric(metric).chance
+    maps = _maps(here, plan, metric)
+    readers = here[(here["method"] == "interobserver") & (here["metric"] == metric)]
     told = []
     if len(readers):
-        reader = readers.iloc[0]
-        place = "" if len(maps) or chance is None else f", {SIDES[_side(reader, chance)]}"
-        told.append(f"readers agree with one another at {words.estimate(reader)}{place}")
+        side = f", {SIDES[_side(readers.iloc[0], chance)]}" if maps.empty else ""
+        told.append(f"readers agree with one another at {words.estimate(readers.iloc[0])}{side}")
     if len(maps):
-        best = maps.iloc[0]
-        place = f", which {_relation(best, readers.iloc[0])} the readers' interval" if len(readers) else ""
-        told.append(
-            f"the {'best ' if len(maps) > 1 else ''}map, {_name(best)}, has {words.estimate(best)}{place}"
+        primary = maps.iloc[0]
+        beside = (
+            f", which {_relation(primary, readers.iloc[0])} the readers' interval" if len(readers) else ""
         )
-        told += [_counts(maps, chance)] if chance is not None else []
-    return [f"{_start(first, in_region, several, chance)}: {'; '.join(told)}."] if told else []
+        told.append(f"{_name(primary)} has {words.estimate(primary)}{beside}")
+        told += _random(here, compared, primary)
+        told.append(_counts(here, plan, metric, chance))
+    start = (
+        f"against {words.plain(here['reference'].iloc[0])} ({words.metric(metric).title}, chance {chance:g})"
+    )
+    return f"{start}: {'; '.join(told)}." if told else ""
 
 
-def _start(row: pd.Series, in_region: bool, several: bool, chance: float | None) -> str:
-    """What a sentence speaks of: "Against gaze (sAUC, chance 0.5)"."""
-    measure = words.metric(row["metric"])
-    even = "chance" if measure.chance is not None else "share of the area"
-    level = "" if chance is None else f", {even} {f'{chance:.2f}'.rstrip('0').rstrip('.')}"
-    where = f"On {words.plain(row['dataset'])}, " if several else ""
-    text = f"{where}{'inside' if in_region else 'against'} {words.plain(row['reference'])}"
-    text = f"{text} ({measure.title}{level})"
-    return text[0].upper() + text[1:]
+def _region(here: pd.DataFrame, compared: pd.DataFrame, plan: Plan, area: float | None) -> str:
+    """How much of the primary map lies inside a region, beside the region's area and random weights."""
+    metric = "mass_inside" if area is not None and "mass_inside" in set(here["metric"]) else None
+    metric = metric or main_metric(here["metric"], here["reference"].iloc[0])
+    maps = _maps(here, plan, metric)
+    if maps.empty:
+        return ""
+    primary, region = maps.iloc[0], words.plain(here["reference"].iloc[0])
+    if metric == "mass_inside":
+        share = f", whose share of the area is {area:.2f}" if area is not None else ""
+        told = [f"{_name(primary)} has {words.estimate(primary)} of its mass inside {region}{share}"]
+    else:
+        told = [
+            f"{_name(primary)} has {words.metric(metric).title} {words.estimate(primary)} inside {region}"
+        ]
+    told += _random(here, compared, primary)
+    for name in dict.fromkeys(
+        ["mass_over_area", metric]
+    ):  # beside each image's own area, where it was scored
+        chance = area if name in words.AREA_METRICS else words.metric(name).chance
+        if chance is not None and len(_maps(here, plan, name)):
+            by = f"by {words.metric(name).title}, " if name != metric else ""
+            told.append(by + _counts(here, plan, name, chance))
+            break
+    return f"{'; '.join(told)}."
+
+
+def _name(row: pd.Series) -> str:
+    """A row in running text: method, reading, model."""
+    reading = f" ({words.plain(row['reading'])})" if row["reading"] else ""
+    return f"{words.method(row['method'])}{reading} of {words.plain(row['model'])}"
 
 
 def _relation(row: pd.Series, other: pd.Series) -> str:
@@ -110,36 +151,33 @@ def _relation(row: pd.Series, other: pd.Series) -> str:
     return "lies above" if row["low"] > other["high"] else "overlaps"
 
 
-def _counts(maps: pd.DataFrame, chance: float) -> str:
-    """How many maps' intervals lie above, across and below chance."""
+def _random(here: pd.DataFrame, compared: pd.DataFrame, primary: pd.Series) -> list[str]:
+    """The score of the primary map's network with random weights, and the paired difference to it."""
+    same = here["condition"] == RANDOM
+    for key in ("model", "method", "reading", "metric"):
+        same &= here[key] == primary[key]
+    if not same.any():
+        return []
+    told = [f"with random weights {words.estimate(here[same].iloc[0])}"]
+    name = f"{primary['method']}/{primary['reading']}@{primary['model']}"
+    pair = compared[(compared["a"] == name) & (compared["b"] == f"{name}+{RANDOM}")]
+    pair = pair[pair["metric"] == primary["metric"]].dropna(subset=["difference", "low", "high"])
+    return [*told, *(f"paired difference {words.difference(row)}" for _, row in pair.head(1).iterrows())]
+
+
+def _counts(here: pd.DataFrame, plan: Plan, metric: str, chance: float) -> str:
+    """How many maps' intervals lie above, across and below chance; the same with random weights."""
+    maps, random = (_maps(here, plan, metric, condition) for condition in ("clean", RANDOM))
+    start = "it is " if len(maps) == 1 else f"of {len(maps)} maps "
+    beside = f" (with random weights: {_sides(random, chance)})" if len(random) else ""
+    return start + _sides(maps, chance) + beside
+
+
+def _sides(maps: pd.DataFrame, chance: float) -> str:
     sides = maps.apply(_side, axis=1, value=chance).value_counts()
     if len(maps) == 1:
-        return f"it is {SIDES[sides.index[0]]}"
-    return f"of {len(maps)} maps " + ", ".join(
-        f"{sides[side]} {SIDES[side]}" for side in SIDES if side in sides
-    )
-
-
-def _beside_random(comparisons: pd.DataFrame, main: dict, several: bool) -> list[str]:
-    """The paired differences between trained and random weights, by the metric of each reference."""
-    known = comparisons[(comparisons["stratum"] == "") & (comparisons["b"] == comparisons["a"] + "+random")]
-    known = known.dropna(subset=["difference", "low", "high"])
-    known = known[[main.get((row.dataset, row.reference)) == row.metric for row in known.itertuples()]]
-    if known.empty:
-        return []
-    sides = known.apply(_side, axis=1, value=0.0).value_counts()
-    told = {"above": "higher", "across": "not distinguishable", "below": "lower"}
-    counts = ", ".join(f"{sides[side]} {text}" for side, text in told.items() if side in sides)
-    best = known.sort_values(["low", "difference"], ascending=False).iloc[0]
-    where = f"{words.plain(best['dataset'])}, " if several else ""
-    amount = words.number(best["difference"], best["low"], best["high"])
-    amount = amount if amount[0] == "\N{MINUS SIGN}" or not best["difference"] > 0 else f"+{amount}"
-    change = f"{words.metric(best['metric']).title} {amount} "
-    change += words.interval(best["low"], best["high"], best["metric"], difference=True)
-    return [
-        f"Trained against random weights, on the same images: of {len(known)} differences {counts}; the "
-        f"highest is that of {words.side(best['a'])}, {where}{words.plain(best['reference'])}: {change}."
-    ]
+        return SIDES[sides.index[0]]
+    return ", ".join(f"{sides[side]} {SIDES[side]}" for side in SIDES if side in sides)
 
 
 def leaving_out(summary: pd.DataFrame, metric: str) -> pd.Series:
@@ -176,7 +214,9 @@ def plus(value: float) -> str:
 
 
 def _classifies(classification: pd.DataFrame) -> list[str]:
-    frame = classification[(classification["label"] == "mean") & (classification["condition"] == "clean")]
+    frame = of_labels(classification)
+    one = frame["label"].nunique() == 1
+    frame = frame[((frame["label"] == "mean") | one) & (frame["condition"] == "clean")]
     frame = frame.dropna(subset=["auc"]).sort_values("auc", ascending=False)
     if frame.empty:
         return []
@@ -186,4 +226,5 @@ def _classifies(classification: pd.DataFrame) -> list[str]:
         f"{words.estimate(row, 'auc')}, {SIDES[_side(row, 0.5)]}"
         for _, row in frame.iterrows()
     ]
-    return [f"The models' mean AUC over labels: {'; '.join(parts)}."]
+    what = f"AUC for {frame['label'].iloc[0]}" if one else "mean AUC over labels"
+    return [f"The models' {what}: {'; '.join(parts)}."]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from sightline.preparation import Store
 from sightline.saliency import Saliency
 
 RANKED_BY = ("sauc", "mass_over_area", "mass_inside", "auc", "ncc")  # the first that was scored
+TRUTH = {1.0: "yes", 0.0: "no"}  # a label's value, as a case's title says it
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,15 @@ class Beside:
 
 @dataclass(frozen=True)
 class Ranking:
-    """`values` (image -> value) by which images are ordered, `what` they are (or ""), a sentence `why`."""
+    """`values` (image -> value) by which images are ordered, `what` they are (or ""), a sentence `why`.
+
+    `true` says the true label of images that are ordered by the model's output.
+    """
 
     values: pd.Series
     what: str
     why: str
+    true: Mapping[str, str] = field(default_factory=dict)
 
 
 # ---- which images
@@ -61,22 +67,22 @@ def ranking(
     scores: pd.DataFrame,
     rows: Sequence[Mapping],
     shown: Sequence[Shown],
-    leave_outs: Sequence[str],
+    references: Sequence[str],
     images: Sequence[str],
 ) -> Ranking:
     """By what the `images` are put in order, the best first.
 
-    The score of the first of `shown` that has one (`rows` are their cells and readings, `leave_outs` the
-    shuffled metrics' center bias); without models that of readers against each other; without scores
-    the model's output; else their names.
+    The score of the first of `shown` that has one (`rows` are their cells and readings) against the first
+    of `references` that gives it; without models that of readers against each other; without scores the
+    model's output; else their names. `scores` hold one center bias per shuffled metric.
     """
-    usable = scores[(scores["status"] == "ok") & scores["center_bias"].isin(["", *leave_outs])]
+    usable = scores[scores["status"] == "ok"]
     asked = [
         ({key: row[key] for key in ("model", "seed", "condition", "method", "reading")}, one.title)
         for row, one in zip(rows, shown)
     ] or [({"method": "interobserver"}, "one reader against the others")]
     for keys, who in asked:
-        found = _scored(usable, keys)
+        found = _scored(usable, keys, references)
         if found is not None:
             who = who.replace("\n", ", ")
             why = f"From the best to the worst image by the {found[1]} of {who}, evenly by rank."
@@ -86,45 +92,50 @@ def ranking(
         values = pd.Series({image: one.maps.logit(image, label) for image in one.maps.images}, dtype=float)
         if values.notna().any():
             why = f"From the highest to the lowest output for {label}, evenly by rank: nothing was scored."
-            return Ranking(values, "logit", why)
+            true = {image: one.maps.truth(image, label) for image in one.maps.images}
+            told = {image: f"{label}: {TRUTH[value]}" for image, value in true.items() if value in TRUTH}
+            return Ranking(values, "logit", f"{why} Below the output: the true label." if told else why, told)
     return Ranking(pd.Series(0.0, index=list(images)), "", "Images by their names: nothing was scored.")
 
 
-def _scored(scores: pd.DataFrame, keys: Mapping[str, object]) -> tuple[pd.Series, str] | None:
-    """The image means of the rows with `keys`, by the first metric of `RANKED_BY` and its first reference."""
+def _scored(
+    scores: pd.DataFrame, keys: Mapping[str, object], references: Sequence[str]
+) -> tuple[pd.Series, str] | None:
+    """The images' means over the rows with `keys`, by the first of `references` and `RANKED_BY` there is."""
     for key, value in keys.items():
         scores = scores[scores[key] == value]
-    for metric in RANKED_BY:
-        rows = scores[scores["metric"] == metric]
+    for reference, metric in product(references, RANKED_BY):
+        rows = scores[(scores["reference"] == reference) & (scores["metric"] == metric)]
         if len(rows):
-            reference = rows["reference"].min()
-            rows = rows[rows["reference"] == reference]
             what = f"{words.metric(metric).title} ({words.plain(reference)})"
             return rows.groupby("image")["value"].mean(), what
     return None
 
 
-def spread(values: pd.Series, count: int) -> pd.DataFrame:
+def spread(values: pd.Series, count: int, true: Mapping[str, str] | None = None) -> pd.DataFrame:
     """`count` images from the best to the worst by `values` (image -> value), evenly by rank, ends included.
 
-    Columns: image, value, rank (from 1), of. Ties are ordered by the image's id; fewer images than asked for
-    are all shown.
+    Columns: image, value, rank (from 1), of, true (as `Ranking` has it, else ""). Ties are ordered by the
+    image's id; fewer images than asked for are all shown.
     """
     ordered = values.dropna().rename_axis("image").reset_index(name="value")
     ordered = ordered.sort_values(["value", "image"], ascending=[False, True], ignore_index=True)
     ordered = ordered.assign(rank=ordered.index + 1, of=len(ordered))
     at = np.linspace(0, len(ordered) - 1, min(count, len(ordered))).round().astype(int)
+    ordered["true"] = [(true or {}).get(image, "") for image in ordered["image"]]
     return ordered.iloc[np.unique(at)].reset_index(drop=True)
 
 
 def place(row: pd.Series, what: str) -> str:
-    """A case's title: its rank, first and last by name, and its value (the caption names the reference)."""
+    """A case's title: its rank, first and last by name, its value (the caption names the reference), and
+    what is `true` of it where the row says so."""
     rank = f"{row['rank']:,} of {row['of']:,}"
     if not what:
         return f"Image {rank}"
     first, last = ("Highest\n", "Lowest\n") if what == "logit" else ("Best\n", "Worst\n")
     ends = {1: first, row["of"]: last} if row["of"] > 1 else {}
-    return f"{ends.get(row['rank'], '')}{rank}\n{what.split(' (')[0]} {words.signed(row['value'], 2)}"
+    told = f"{ends.get(row['rank'], '')}{rank}\n{what.split(' (')[0]} {words.signed(row['value'], 2)}"
+    return f"{told}\n{row['true']}" if row.get("true") else told
 
 
 # ---- what stands beside each

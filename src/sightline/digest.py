@@ -1,4 +1,7 @@
-"""A study's tables as Markdown, for pages of docs: `python -m sightline.digest results/<study>`."""
+"""A study's tables as Markdown, for pages of docs.
+
+`python -m sightline.digest results/<study> [config/<study>.yaml]`
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,19 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
+import yaml
 
-from sightline import answers, regions, report_tables, seals, tables
+from sightline import answers, facts, regions, report_tables, seals, tables
 from sightline.errors import TableError
+from sightline.figures import rows
 from sightline.page import Table
 
 
-def digest(study: Path) -> str:
+def digest(study: Path, config: Path | None = None) -> str:
     """Answer, cohort, classification, scores, leave-out and comparisons of the study in folder `study`.
 
-    The numbers and sentences of the study's page, whose center bias is taken from the summary's own record.
+    The numbers and sentences of the study's page, whose center bias is taken from the summary's own record;
+    without the study's `config`, names stand by the alphabet and the first of them is the primary map.
     Raises `TableError` where the folder holds no summary.
     """
     if not (study / "summary.parquet").exists():
@@ -27,9 +33,12 @@ def digest(study: Path) -> str:
     cohort = tables.read_all("cohort", sorted(study.glob("datasets/*/cohort.parquet")))
     bias = primary_center_bias(study)
     areas = regions.mean_areas(tables.read_all("regions", sorted(study.glob("references/*/regions.parquet"))))
-    said = answers.answer(summary, classification, comparisons, areas=areas, center_bias=bias)
+    plan = facts.plan(yaml.safe_load(config.read_text(encoding="utf-8"))) if config else facts.Plan()
+    summary, comparisons = (rows.arranged(table, plan.places) for table in (summary, comparisons))
+    said = answers.answer(summary, classification, comparisons, plan=plan, areas=areas, center_bias=bias)
+    command = f"python -m sightline.digest results/{study.resolve().name}"
     parts = [
-        f"Made by `python -m sightline.digest results/{study.resolve().name}`.",
+        f"Made by `{command}{f' config/{config.name}' if config else ''}`.",
         "\n".join(f"- {sentence}" for sentence in said),
         *_section("Images", [report_tables.cohort_table(cohort)]),
         *_section(
@@ -77,9 +86,13 @@ def _text(value: object) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the digest of the study whose folder is given."""
-    parser = argparse.ArgumentParser(prog="python -m sightline.digest", description="A study's tables as Markdown.")
+    parser = argparse.ArgumentParser(
+        prog="python -m sightline.digest", description="A study's tables as Markdown."
+    )
     parser.add_argument("study", type=Path, help="a study's folder, such as results/demo")
-    print(digest(parser.parse_args(arguments).study), end="")
+    parser.add_argument("config", type=Path, nargs="?", help="its configuration, whose order is then taken")
+    given = parser.parse_args(arguments)
+    print(digest(given.study, given.config), end="")
 
 
 if __name__ == "__main__":

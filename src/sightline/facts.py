@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any
 
@@ -17,6 +18,40 @@ PACKAGES = (
     "opencv-python-headless",
     "matplotlib",
 )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the configuration says and no table does: its order, and which datasets may be passed on.
+
+    `places` are (dataset, reference), `maps` (model, method, reading); the first map is the primary one.
+    """
+
+    places: Sequence[tuple[str, str]] = ()
+    maps: Sequence[tuple[str, str, str]] = ()
+    redistributable: Mapping[str, bool] = field(default_factory=dict)
+
+
+def plan(study: Mapping[str, Any]) -> Plan:
+    """The plan of the configuration `study`; a method's first reading stands before all second readings."""
+    methods = {name: method["readings"] for name, method in study["methods"].items()}
+    most = max(map(len, methods.values()), default=0)
+    read = [
+        (name, readings[index])
+        for index in range(most)
+        for name, readings in methods.items()
+        if index < len(readings)
+    ]
+    return Plan(
+        [
+            (dataset, name)
+            for dataset in study["datasets"]
+            for name, reference in study["references"].items()
+            if reference.get("datasets") is None or dataset in reference["datasets"]
+        ],
+        [(model, *reading) for model in study["models"] for reading in read],
+        {name: bool(one.get("redistributable")) for name, one in study["datasets"].items()},
+    )
 
 
 def versions() -> dict[str, str]:

@@ -17,17 +17,21 @@ OUTSIDE = re.compile(
     r'<script|<foreignObject|\son\w+=|(?:href|src)="(?!#|data:image/)|@import|url\((?!["\']?#)', re.IGNORECASE
 )  # what an embedded SVG must not hold
 SAFE = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"  # browsers load nothing from outside
-SHORT = 30  # characters of a cell that is never broken
+SHORT = 18  # characters of a cell that is never broken
 POINT = 1.75  # CSS pixels of a figure's point: 7-point text is read at 12 pixels
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure's file (.svg or .png) and caption; `restricted`: it shows what may not be passed on."""
+    """A figure's file (.svg or .png) and caption; `restricted`: it shows what may not be passed on.
+
+    `title` names the dataset, reference or group, and stands above the figure ("": nothing does).
+    """
 
     path: Path
     caption: str
     restricted: bool = False
+    title: str = ""
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,8 @@ def _section(section: Section, name: str) -> str:
 def _part(part: str | Picture | Table | Pre | Terms, name: str) -> str:
     if isinstance(part, Picture):
         drawn = f'<div class="scroll" tabindex="0">{embedded(part.path, name, part.caption)}</div>'
-        return f"<figure>{drawn}<figcaption>{_text(part.caption)}</figcaption></figure>"
+        head = f"<h3>{_text(part.title)}</h3>" if part.title else ""
+        return f"<figure>{head}{drawn}<figcaption>{_text(part.caption)}</figcaption></figure>"
     if isinstance(part, Table):
         return table(part)
     if isinstance(part, Pre):
@@ -156,7 +161,10 @@ def table(part: Table) -> str:
 
 def _cell(cell: object, side: str) -> str:
     kind = f"{side} short" if len(str(cell)) <= SHORT else side
-    return f'<td class="{kind}">{_text(cell)}</td>'
+    text = _text(cell)
+    if side == "right":  # a number and its interval may take a line each
+        text = re.sub(r"(?<=,) |(?<=×) | (?=×)", "\N{NO-BREAK SPACE}", text)
+    return f'<td class="{kind}">{text}</td>'
 
 
 def embedded(path: Path, name: str, title: str = "") -> str:

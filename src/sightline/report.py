@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
 from sightline import page, tables
 from sightline.answers import SHARED, answer
 from sightline.errors import ConfigError
+from sightline.facts import Plan
 from sightline.figures import rows, words
 from sightline.page import Picture, Pre, Section, Table, Terms
 from sightline.report_tables import (
@@ -22,8 +23,7 @@ from sightline.report_tables import (
 )
 
 PRIVACY = {
-    "none": "This page holds aggregates only: no image, map, identifier or value of a single image "
-    "of a dataset that may not be passed on.",
+    "none": "no image, map, identifier or value of a single image",
     "local": "This page holds images or maps of datasets that may not be passed on. Keep it on this disk.",
     "publish": "The study is set to publish its pictures: the datasets' licences are said to allow it.",
 }
@@ -47,7 +47,7 @@ class Evidence:
 
     `pictures` gives a key of `EVIDENCE` its figures; others go under "More". `versions` and `facts` (seeds,
     recipe, models, command) are shown as they are; `config` is the configuration's text; `areas` as in
-    `answers.answer`.
+    `answers.answer`; `plan` the configuration's order.
     """
 
     title: str
@@ -59,6 +59,7 @@ class Evidence:
     skipped: pd.DataFrame = field(default_factory=lambda: tables.empty("skipped"))
     pictures: Mapping[str, Sequence[Picture]] = field(default_factory=dict)
     areas: rows.Areas = field(default_factory=dict)
+    plan: Plan = Plan()
     facts: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     config: str = ""
@@ -79,17 +80,36 @@ def render(evidence: Evidence) -> str:
         evidence.summary,
         evidence.classification,
         evidence.comparisons,
+        plan=evidence.plan,
         areas=evidence.areas,
         center_bias=evidence.center_bias,
     )
-    hidden = sum(picture.restricted for pictures in evidence.pictures.values() for picture in pictures)
-    privacy = PRIVACY[evidence.publish_images]
-    if evidence.publish_images == "none" and hidden:
-        privacy += f" Left out for that reason: {hidden} {'figure' if hidden == 1 else 'figures'}."
     note = SHARED if len(evidence.summary) else ""
     return page.write(
-        evidence.title, evidence.question, sentences, sections(evidence), privacy=privacy, note=note
+        evidence.title,
+        evidence.question,
+        sentences,
+        sections(evidence),
+        privacy=_privacy(evidence),
+        note=note,
     )
+
+
+def _privacy(evidence: Evidence) -> str:
+    """What the page holds of single images, and of which datasets it holds none."""
+    if evidence.publish_images != "none":
+        return PRIVACY[evidence.publish_images]
+    overlays = evidence.pictures.get("overlays", ())
+    held = dict.fromkeys(one.title or "images" for one in overlays if not one.restricted)
+    kept = [words.plain(name) for name, free in evidence.plan.redistributable.items() if not free]
+    if held:
+        text = f"This page holds pictures of {', '.join(held)}, which may be passed on"
+        text += f"; {PRIVACY['none']} of {', '.join(kept)}, which may not." if kept else "."
+    else:
+        text = f"This page holds aggregates only: {PRIVACY['none']}."
+    hidden = sum(picture.restricted for found in evidence.pictures.values() for picture in found)
+    left = f" Left out for that reason: {hidden} {'figure' if hidden == 1 else 'figures'}." if hidden else ""
+    return text + left
 
 
 def sections(evidence: Evidence) -> list[Section]:
@@ -110,15 +130,17 @@ def sections(evidence: Evidence) -> list[Section]:
 
 def _shown(evidence: Evidence, name: str) -> list[Picture]:
     pictures = evidence.pictures.get(name, ())
-    return [item for item in pictures if evidence.publish_images != "none" or not item.restricted]
+    shown = [item for item in pictures if evidence.publish_images != "none" or not item.restricted]
+    alone = len({item.title for item in pictures}) < 2  # nothing to tell apart
+    return [replace(item, title="") if alone else item for item in shown]
 
 
 def _tables(evidence: Evidence, name: str) -> list[Table]:
     """The tables of a section; a table whose source is empty is left out."""
     if name == "intervals" and len(evidence.summary):
         return [
-            *scores_tables(evidence.summary, evidence.center_bias),
-            *comparisons_tables(evidence.comparisons),
+            *scores_tables(rows.arranged(evidence.summary, evidence.plan.places), evidence.center_bias),
+            *comparisons_tables(rows.arranged(evidence.comparisons, evidence.plan.places)),
         ]
     if name == "center_bias" and len(evidence.summary):
         return leave_out_table(evidence.summary)
@@ -143,10 +165,14 @@ def _made(evidence: Evidence) -> Section:
 
 
 TERMS = {
-    "Best map": (
-        "The one whose interval has the highest lower end. In the answer, one metric speaks for each "
-        "reference: the shuffled AUC against gaze, the mass over area in a region (the next one where it "
-        "was not scored)."
+    "Of the maps": (
+        "In the answer, how many maps (models, methods and readings) have an interval above, around or below "
+        "chance: by shuffled AUC against gaze, by mass over area in a region (or the next metric there is)."
+    ),
+    "p": (
+        "By a test that takes the trained seeds as they are, corrected within its family. The interval lets "
+        "the seeds vary too, so the two may differ: a small p beside an interval that holds 0 speaks for "
+        "these networks, not for others trained alike."
     ),
     "Interval": (
         "The range that the mean would fall in, by the method named beside it; not the spread over "
@@ -165,7 +191,8 @@ TERMS = {
     ),
     "Baselines": (
         "Interobserver: one reader against the others (inside a region: one reader's gaze as the map). "
-        "Lung hull: the convex hull of the lungs as a map. Center bias: the average gaze as a map. "
+        "Lung hull: the convex hull of the lungs as a map. Center bias: the average gaze as a map; "
+        "the shuffled metrics hold maps against just that, so that it scores low there by construction. "
         "Uniform noise: a map of independent values."
     ),
     "Random weights": (

@@ -9,6 +9,7 @@ import pandas as pd
 
 from sightline import answers
 from sightline.figures import rows, style, words
+from sightline.figures.classification import of_labels
 from sightline.page import Table
 
 
@@ -33,21 +34,19 @@ def _scores(here: pd.DataFrame, place: tuple[str, str], start: str) -> Table:
         sort = (pd.isna(mean), 0.0 if pd.isna(mean) else -mean, order.index(key[1]), key)
         found.append((sort, _named(key, part, in_region) | _cells(cells, metrics) | _counted(part)))
     frame = pd.DataFrame([row for _, row in sorted(found, key=lambda pair: pair[0])])
-    complete = (frame["Left out"] == "0").all()
+    complete = (frame[LEFT_OUT] == "0").all()
     lost = words.explained(here["excluded_why"])
     caption = (
         f"{start}gainst {words.plain(place[1])}: which maps score best? Mean and interval per metric, best "
         f"first by {words.metric(main).title}, with baselines among them. "
         f"Intervals: {words.made_by(here)}. n: images"
         + (" × seeds." if (~words.is_baseline(here)).any() else ".")
-        + ("" if complete else f" Left out, in the metric that lost most: {lost}.")
+        + ("" if complete else f" {LEFT_OUT}, in the metric that lost most: {lost}.")
     )
-    return Table(
-        caption, frame.drop(columns="Left out") if complete else frame, frozenset({*NAMES, "Left out"})
-    )
+    return Table(caption, frame.drop(columns=LEFT_OUT) if complete else frame, frozenset({*NAMES, LEFT_OUT}))
 
 
-NAMES = ("Map", "Model")
+NAMES, LEFT_OUT = ("Map", "Model"), "Scores left out"
 
 
 def _named(key: tuple[str, str, str, str], part: pd.DataFrame, in_region: bool) -> dict[str, str]:
@@ -71,7 +70,7 @@ def _counted(part: pd.DataFrame) -> dict[str, str]:
         r"(\w+): (\d+)", lambda found: f"{int(found[2]):,} {words.plain(found[1])}", worst["excluded_why"]
     )
     seeds = "" if words.is_baseline(part).iloc[0] else f" × {part['seeds'].max()}"
-    return {"n": f"{part['images'].max():,}{seeds}", "Left out": left if worst["excluded"] else "0"}
+    return {"n": f"{part['images'].max():,}{seeds}", LEFT_OUT: left if worst["excluded"] else "0"}
 
 
 def leave_out_table(summary: pd.DataFrame) -> list[Table]:
@@ -111,6 +110,7 @@ def comparisons_tables(comparisons: pd.DataFrame) -> list[Table]:
 
 
 def _compared(family: str, part: pd.DataFrame) -> Table:
+    averaged = bool(part["test"].str.contains("seeds averaged").any() and (part["seeds"] > 1).any())
     metrics = words.ordered(part["metric"], words.METRICS)
     places = rows.places(part)
     part = part.assign(
@@ -126,12 +126,8 @@ def _compared(family: str, part: pd.DataFrame) -> Table:
             "Group": part["level"],
             "First": part["a"].map(words.side),
             "Second": part["b"].map(words.side),
-            "Difference": [words.number(*row) for row in part[["difference", "low", "high"]].to_numpy()],
-            "Interval": [
-                words.interval(low, high, name, difference=True)
-                for low, high, name in part[["low", "high", "metric"]].itertuples(index=False)
-            ],
-            "p, corrected": [_probability(value) for value in part["p_corrected"]],
+            "Difference": [words.difference(row) for _, row in part.iterrows()],
+            "p for these seeds" if averaged else "p": [_probability(value) for value in part["p_corrected"]],
             "Images": [f"{value:,}" for value in part["images"]],
         }
     )
@@ -148,16 +144,11 @@ def _compared(family: str, part: pd.DataFrame) -> Table:
 
 def _comparison_caption(family: str, part: pd.DataFrame, same: str) -> str:
     """The question, what all rows of a family share (`same`), and how intervals and p were made."""
-    averaged = bool(part["test"].str.contains("seeds averaged").any() and (part["seeds"] > 1).any())
     return (
         f"Is the difference more than chance? Family '{words.plain(family)}': first minus second on the same "
         f"images.{same} Intervals: {words.made_by(part)}. "
         f"Test: {words.made_by(part.assign(interval=part['test']))}; p corrected within the {len(part)} of "
         "the family."
-        + (
-            " The test takes the seeds as they are, the interval lets them vary: the two may differ."
-            * averaged
-        )
     )
 
 
@@ -171,6 +162,7 @@ def _probability(value: float) -> str:
 
 def classification_table(classification: pd.DataFrame) -> Table:
     """AUC and interval per label, best first; a column per model (and dataset, condition, if several)."""
+    classification = of_labels(classification)
     frame = classification.assign(
         column=[
             ", ".join(
@@ -203,9 +195,9 @@ def classification_table(classification: pd.DataFrame) -> Table:
 def cohort_table(cohort: pd.DataFrame) -> Table:
     """What every filter left, in the order of the filters."""
     order = {"training": 0, "evaluation": 1}
-    frame = cohort.assign(order=cohort["flow"].map(order).fillna(2)).sort_values(
-        ["dataset", "order", "flow", "step"]
-    )
+    frame = cohort.assign(
+        order=cohort["flow"].map(order).fillna(2), place=pd.factorize(cohort["dataset"])[0]
+    ).sort_values(["place", "order", "flow", "step"])
     result = pd.DataFrame(
         {
             "Dataset": frame["dataset"].map(words.plain),

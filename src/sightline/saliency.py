@@ -41,6 +41,11 @@ class Saliency:
         outputs = self._outputs(image)
         return float("nan") if outputs is None else float(outputs.logits[self._labels.index(label)])
 
+    def truth(self, image: str, label: str) -> float:
+        """What is true of `label` on `image`: 1, 0, or NaN where unknown."""
+        outputs = self._outputs(image)
+        return float("nan") if outputs is None else float(outputs.values[self._labels.index(label)])
+
     def _outputs(self, image: str) -> readings.Outputs | None:
         if image not in self._said:
             return None

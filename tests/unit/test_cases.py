@@ -42,6 +42,9 @@ class Maps:
     def logit(self, image, label):
         return float(image[1:])
 
+    def truth(self, image, label):
+        return {"i1": 1.0, "i2": 0.0}.get(image, np.nan)
+
 
 class Pixels:
     """Stands in for prepared films: 8 x 6 in a padded square of 8."""
@@ -119,17 +122,16 @@ def test_images_are_ranked_by_the_first_map_that_has_a_score_over_its_readers():
             score({"i1": 0.4, "i2": 0.6}),
             score({"i1": 0.6, "i2": 0.9}),  # another reader
             score({"i1": 9.0}, seed=1),
-            score({"i1": 9.0}, center_bias="none"),
             score({"i1": 9.0}, status="undefined"),
             score({"i1": 9.0}, metric="ncc", center_bias=""),
         ]
     )
-    found = cases.ranking(rows, ROWS, shown(), ["image"], ["i1", "i2"])
+    found = cases.ranking(rows, ROWS, shown(), ["gaze"], ["i1", "i2"])
     assert found.values.to_dict() == pytest.approx({"i1": 0.5, "i2": 0.75})
     assert (
         found.what == "sAUC (gaze)" and "best to the worst image by the sAUC (gaze) of Grad-CAM" in found.why
     )
-    second = cases.ranking(score({"i2": 0.3}, condition="random"), ROWS, shown(), ["image"], ["i1", "i2"])
+    second = cases.ranking(score({"i2": 0.3}, condition="random"), ROWS, shown(), ["gaze"], ["i1", "i2"])
     assert second.values.to_dict() == {"i2": 0.3} and "random weights" in second.why
 
 
@@ -140,17 +142,22 @@ def test_references_are_not_mixed():
             score({"i1": 5.0}, metric="mass_over_area", reference="finding", center_bias=""),
         ]
     )
-    found = cases.ranking(rows, ROWS, shown(), ["image"], ["i1"])
-    assert found.values.to_dict() == {"i1": 5.0} and found.what == "Mass over area (finding)"
+    for first, value in (("lungs", 1.0), ("finding", 5.0)):  # as configured, not by the alphabet
+        second = "finding" if first == "lungs" else "lungs"
+        found = cases.ranking(rows, ROWS, shown(), ["gaze", first, second], ["i1"])
+        assert found.values.to_dict() == {"i1": value} and found.what == f"Mass over area ({first})"
 
 
 def test_without_models_readers_are_ranked_without_scores_the_output_and_else_names():
     rows = score({"i1": 0.5}, method="interobserver", model="", reading="")
-    assert "one reader against the others" in cases.ranking(rows, [], [], ["image"], ["i1"]).why
+    assert "one reader against the others" in cases.ranking(rows, [], [], ["gaze"], ["i1"]).why
     none = rows.iloc[:0]
-    outputs = cases.ranking(none, ROWS, shown(), ["image"], ["i1", "i2", "i3"])
+    outputs = cases.ranking(none, ROWS, shown(), ["gaze"], ["i1", "i2", "i3"])
     assert outputs.values.to_dict() == {"i1": 1.0, "i2": 2.0, "i3": 3.0} and outputs.what == "logit"
-    names = cases.ranking(none, [], [], ["image"], ["i2", "i1"])
+    chosen = cases.spread(outputs.values, 3, outputs.true)
+    titles = [cases.place(row, outputs.what).split("\n")[-1] for _, row in chosen.iterrows()]
+    assert titles == ["logit 3.00", "Edema: no", "Edema: yes"] and "true label" in outputs.why
+    names = cases.ranking(none, [], [], [], ["i2", "i1"])
     assert list(cases.spread(names.values, 2)["image"]) == ["i1", "i2"] and names.what == ""
 
 

@@ -2,6 +2,7 @@
 
 import pandas as pd
 import pytest
+import yaml
 
 from sightline import answers, digest, report_tables, seals, tables
 from sightline.errors import TableError
@@ -49,6 +50,21 @@ def test_the_center_bias_is_that_of_the_summarys_record(study):
     assert digest.primary_center_bias(study) == "none"
     pooled = digest.digest(study)
     assert digest.markdown(report_tables.scores_tables(made_up.summary(), "none")[0]) in pooled != strictest
+
+
+def test_a_configuration_gives_its_order(study, tmp_path):
+    chosen = {
+        "datasets": {"cxr": {}},
+        "references": {"gaze": {}},
+        "models": {"sononet": {}, "ag_sononet": {}},
+        "methods": {"gradcam": {"readings": ["weighted", "uniform"]}},
+    }
+    config = tmp_path / "made_up.yaml"
+    config.write_text(yaml.safe_dump(chosen, sort_keys=False))
+    text = digest.digest(study, config)
+    assert text.startswith("Made by `python -m sightline.digest results/made_up config/made_up.yaml`.\n")
+    assert "; Grad-CAM (weighted) of sononet has 0.5" in text
+    assert "; Grad-CAM (weighted) of sononet has 0.5" not in digest.digest(study)
 
 
 def test_a_folder_without_a_study_is_refused(tmp_path):

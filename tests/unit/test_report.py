@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sightline import page, report, report_tables, tables
+from sightline import facts, page, report, report_tables, tables
 from sightline.answers import answer
 from sightline.errors import ConfigError, SightlineError
-from sightline.figures import intervals, style
+from sightline.facts import Plan
+from sightline.figures import captions, classification, intervals, style
 from tests.unit import made_up_study as made_up
 
 VOID = {"meta", "img", "br", "link", "path", "use", "rect", "image"}
@@ -121,20 +122,42 @@ def test_sncc_is_held_against_zero():
     ("interval", "relation"),
     [((0.50, 0.53), "lies below"), ((0.53, 0.56), "overlaps"), ((0.6, 0.62), "lies above")],
 )
-def test_the_best_map_is_named_with_its_relation_to_the_readers(interval, relation):
+def test_the_first_map_of_the_configuration_is_named_not_the_best(interval, relation):
     low, high = interval
     frame = pd.DataFrame(
         [
             one(0.56, 0.55, 0.57, "interobserver"),
+            one(0.70, 0.69, 0.71, reading="weighted"),  # better by far
             one((low + high) / 2, low, high, reading="uniform"),
-            one(0.60, 0.39, 0.81, reading="weighted"),  # a higher mean, a lower end that is lower
         ]
     )
-    (sentence,) = answer(frame)
-    assert (
-        "readers agree with one another at 0.560 [0.550, 0.570]; the best map, Grad-CAM (uniform)" in sentence
-    )
+    model = frame["model"].iloc[1]
+    plan = Plan(maps=[(model, "gradcam", "uniform"), (model, "gradcam", "weighted")])
+    (sentence,) = answer(frame, plan=plan)
+    assert "agree with one another at 0.560 [0.550, 0.570]; Grad-CAM (uniform)" in sentence
     assert f"which {relation} the readers' interval" in sentence and "of 2 maps " in sentence
+    assert "best" not in sentence and "Grad-CAM (weighted)" in answer(frame)[0]  # as the table has them
+
+
+def test_sentences_and_tables_follow_the_configurations_order():
+    study = {
+        "datasets": {"kermany": {"redistributable": True}, "covid_open": {}},
+        "references": {"lungs": {"datasets": None}, "finding": {"datasets": ["covid_open"]}},
+        "models": {"b": {}, "a": {}},
+        "methods": {"gradcam": {"readings": ["z", "y"]}, "am1": {"readings": ["x"]}},
+    }
+    plan = facts.plan(study)
+    assert plan.maps[:3] == [("b", "gradcam", "z"), ("b", "am1", "x"), ("b", "gradcam", "y")]
+    assert plan.places == [("kermany", "lungs"), ("covid_open", "lungs"), ("covid_open", "finding")]
+    assert plan.redistributable == {"kermany": True, "covid_open": False}
+    shuffled = made_up.regions().sort_values(["reference", "dataset"], ascending=False)
+    for places in (plan.places, plan.places[::-1]):
+        told = answer(shuffled, plan=Plan(places), areas=made_up.AREAS)
+        expected = [f"On {dataset.replace('_', ' ')}, Grad-CAM" for dataset, _ in places]
+        assert [sentence[: len(start)] for sentence, start in zip(told, expected, strict=True)] == expected
+        page_text = report.render(report.Evidence("open", "?", shuffled, plan=Plan(places)))
+        starts = [page_text.index(f"{d.replace('_', ' ')}, against {r}: which maps") for d, r in places]
+        assert starts == sorted(starts)
 
 
 def test_maps_are_counted_by_where_their_intervals_lie():
@@ -143,7 +166,7 @@ def test_maps_are_counted_by_where_their_intervals_lie():
     assert "of 4 maps 1 above chance, 2 not distinguishable from chance, 1 below chance." in sentence
 
 
-def test_random_weights_are_not_taken_for_the_best_map():
+def test_random_weights_stand_beside_the_map_and_its_chance():
     frame = pd.DataFrame(
         [
             one(0.53, 0.52, 0.54, reading="uniform"),
@@ -151,16 +174,19 @@ def test_random_weights_are_not_taken_for_the_best_map():
         ]
     )
     (sentence,) = answer(frame)
-    assert "0.530" in sentence and "it is above chance" in sentence
+    told = "0.530 [0.520, 0.540]; with random weights 0.560 [0.550, 0.570]; it is above chance"
+    assert f"{told} (with random weights: above chance)." in sentence
 
 
-def test_trained_maps_are_held_against_random_weights_pair_by_pair():
-    sentences = answer(made_up.summary(), comparisons=made_up.comparisons(), center_bias="image")
-    told = next(sentence for sentence in sentences if sentence.startswith("Trained against random"))
-    assert "of 2 differences 1 higher, 1 not distinguishable" in told
-    assert "Grad-CAM (uniform) of ag sononet, gaze: sAUC +0.018 [0.009, 0.026]" in told
-    others = made_up.comparisons().assign(metric="ncc")  # not the metric that speaks for gaze
-    assert not any("random" in sentence for sentence in answer(made_up.summary(), comparisons=others))
+def test_the_paired_difference_is_that_of_the_map_named_in_its_metric():
+    plan = Plan(maps=[("ag_sononet", "gradcam", "uniform")])
+    given = {"plan": plan, "center_bias": "image"}
+    told = answer(made_up.summary(), comparisons=made_up.comparisons(), **given)[0]
+    assert "Grad-CAM (uniform) of ag sononet has 0.535" in told
+    assert "; paired difference 0.018 [0.009, 0.026];" in told
+    for change in ({"metric": "ncc"}, {"reference": "lungs"}, {"stratum": "abnormal"}):
+        others = made_up.comparisons().assign(**change)
+        assert "paired" not in answer(made_up.summary(), comparisons=others, **given)[0]
 
 
 def test_leaving_the_image_out_is_told_with_sign_and_range():
@@ -184,18 +210,37 @@ def test_mass_is_held_against_the_area_and_readers_do_not_agree_in_a_region(low,
     frame = pd.DataFrame(
         [one((low + high) / 2, low, high) | row, one(0.45, 0.4, 0.5, "interobserver", model="") | row]
     )
-    (sentence,) = answer(frame, areas={("cxr", "lungs"): 0.34})
-    assert sentence.startswith("Inside lungs (Mass inside, share of the area 0.34): the map, Grad-CAM")
+    (sentence,) = answer(frame, areas={("cxr", "lungs"): 0.344})
+    assert sentence.startswith("Grad-CAM ")
+    assert "] of its mass inside lungs, whose share of the area is 0.34; " in sentence
     assert told in sentence and "agree" not in sentence
 
 
-def test_mass_over_area_speaks_for_a_region_where_it_was_scored():
-    sentences = answer(made_up.regions(), areas=made_up.AREAS)
-    assert [sentence.split(":")[0] for sentence in sentences] == [
-        "On covid open, inside finding (Mass over area, chance 1)",
-        "On covid open, inside lungs (Mass over area, chance 1)",
-        "On kermany, inside lungs (Mass over area, chance 1)",
-    ]
+def test_mass_inside_stands_beside_area_and_random_weights_and_each_images_own_area_decides():
+    (first, *_) = answer(
+        made_up.regions().query("dataset == 'kermany'"),
+        comparisons=made_up.comparisons()
+        .iloc[:1]
+        .assign(
+            dataset="kermany",
+            reference="lungs",
+            metric="mass_inside",
+            center_bias="",
+            a="gradcam/weighted@resnet",
+            b="gradcam/weighted@resnet+random",
+        ),
+        areas=made_up.AREAS,
+    )
+    assert first == (
+        "Grad-CAM (weighted) of resnet has 0.52 [0.48, 0.56] of its mass inside lungs, whose share of the "
+        "area is 0.34; with random weights 0.36 [0.32, 0.40]; paired difference 0.018 [0.009, 0.026]; by "
+        "Mass over area, it is not distinguishable from chance "
+        "(with random weights: below chance)."
+    )
+    (second,) = answer(made_up.regions().query("dataset == 'kermany'"))  # of an area unknown
+    assert second.startswith(
+        "Grad-CAM (weighted) of resnet has Mass over area 1.04 [1.00, 1.08] inside lungs; "
+    )
 
 
 def test_a_study_without_models_or_without_scores_answers_too():
@@ -210,7 +255,7 @@ def test_a_study_without_models_or_without_scores_answers_too():
 def test_the_whole_answer_is_short():
     study = evidence()
     sentences = answer(study.summary, study.classification, study.comparisons)
-    assert len(sentences) == 4 and max(map(len, sentences)) < 300
+    assert len(sentences) == 3 and max(map(len, sentences)) < 420
     assert sentences[-1].startswith("The models' mean AUC over labels: ")
 
 
@@ -253,14 +298,32 @@ def test_restricted_pictures_stay_out_unless_the_study_says_otherwise(pictures):
         report.render(evidence(pictures)),
         report.render(evidence(pictures, publish_images="local")),
     )
-    assert (
-        "<h2>Cases" not in closed
-        and "Left out for that reason: 1 figure." in closed
-        and "aggregates only" in closed
-    )
+    assert "<h2>Cases" not in closed
+    assert "Left out for that reason: 1 figure." in closed and "aggregates only" in closed
     assert "<h2>Cases" in local and "Keep it on this disk" in local
     with pytest.raises(ConfigError, match="publish_images.*none, local, publish"):
         report.render(evidence(publish_images="yes"))
+
+
+def test_the_page_says_truly_whose_pictures_it_holds(pictures):
+    path = pictures["intervals"][0].path
+    both = [report.Picture(path, "?", title="open"), report.Picture(path, "?", True, "closed")]
+    plan = Plan(redistributable={"open": True, "closed_set": False})
+    text = report.render(evidence({"overlays": both}, plan=plan))
+    assert "pictures of open, which may be passed on; no image, map," in text
+    assert "of closed set, which may not. Left out for that reason: 1 figure." in text
+    assert "aggregates only" not in text and text.count("<h3>") == 1
+    free = report.render(evidence({"overlays": both[:1]}, plan=Plan(redistributable={"open": True})))
+    assert "pictures of open, which may be passed on.</p>" in free
+    assert "<h3>" not in free  # one figure needs no name
+    none = report.render(evidence(plan=plan))
+    assert "aggregates only: no image, map, identifier or value of a single image.</p>" in none
+
+
+def test_titles_of_figures_survive_their_file(tmp_path):
+    told = {"intervals": [report.Picture(tmp_path / "a.svg", "Why?", True, "cxr: gaze")]}
+    captions.write(told, tmp_path / "captions.json")
+    assert captions.read([tmp_path / "captions.json"]) == told
 
 
 def test_skipped_inputs_are_counted_by_reason_and_never_named():
@@ -281,31 +344,34 @@ def test_scores_are_sorted_best_first_with_baselines_among_them():
     assert list(frame.columns[:4]) == ["Map", "Model", "sAUC", "NCC"]
     assert ("Grad-CAM, uniform", "sononet, random weights") in set(zip(frame["Map"], frame["Model"]))
     assert frame["n"].iloc[0] == "91" and "91 × 5" in set(frame["n"])
-    assert "3 undefined" in set(frame["Left out"]) and "undefined (the map" in shown.caption
+    assert "3 undefined" in set(frame["Scores left out"]) and "undefined (the map" in shown.caption
 
 
 def test_every_reference_has_a_table_with_its_own_metrics():
     both = pd.concat([made_up.summary(), made_up.regions()])
     shown = report_tables.scores_tables(both)
     assert [table.caption.split(":")[0] for table in shown] == [
+        "cxr, against gaze",
         "covid open, against finding",
         "covid open, against lungs",
-        "cxr, against gaze",
         "kermany, against lungs",
     ]
-    assert "sAUC" not in shown[0].frame and "Mass inside" not in shown[2].frame
+    assert "sAUC" not in shown[1].frame and "Mass inside" not in shown[0].frame
     for table in shown:
         assert table.frame.replace("", pd.NA).dropna(axis=1, how="all").shape == table.frame.shape
-    assert "Left out" not in shown[0].frame  # nothing was
+    assert "Scores left out" not in shown[1].frame  # nothing was
 
 
 def test_comparisons_are_ordered_by_reference_metric_and_p_and_name_them():
     first = made_up.comparisons()
     both = pd.concat([first.assign(reference="lungs", metric="mass_inside", center_bias=""), first])
+    both.loc[both["reference"] == "lungs", "test"] += ", seeds averaged"
     (shown,) = report_tables.comparisons_tables(both)
     assert list(shown.frame["Reference"]) == ["gaze"] * 3 + ["lungs"] * 3
-    assert list(shown.frame["p, corrected"]) == ["< 0.001", "0.006", "0.93"] * 2
-    assert list(shown.frame["Difference"])[:3] == ["\N{MINUS SIGN}0.029", "0.018", "0.004"]
+    assert list(shown.frame["p for these seeds"]) == ["< 0.001", "0.006", "0.93"] * 2
+    assert (
+        shown.frame["Difference"].iloc[0] == "\N{MINUS SIGN}0.029 [\N{MINUS SIGN}0.038, \N{MINUS SIGN}0.021]"
+    )
     assert "Dataset" not in shown.frame and "Group" not in shown.frame and "Images: 91." in shown.caption
 
 
@@ -333,6 +399,17 @@ def test_the_classification_table_has_a_column_per_model_and_says_undefined():
     assert list(frame.columns) == ["Label", "Positives", "ag sononet", "sononet"]
     assert frame["Label"].iloc[0] == "Mean of the labels" and frame["Label"].iloc[-1] == "Pleural Other"
     assert frame["sononet"].iloc[-1] == "undefined"
+
+
+def test_one_label_needs_no_mean():
+    frame = made_up.classification()
+    one_label = frame[frame["label"].isin(["mean", "Edema"]) & (frame["model"] == "sononet")]
+    shown = report_tables.classification_table(one_label)
+    assert list(shown.frame["Label"]) == ["Edema"]
+    (sentence,) = answer(made_up.summary().iloc[:0], one_label)
+    assert sentence.startswith("The models' AUC for Edema: sononet ")
+    drawn = "".join(text.get_text() for axes in classification.draw(one_label).axes for text in axes.texts)
+    assert "Edema" in drawn and "Mean of" not in drawn
 
 
 def test_a_study_without_gaze_and_one_without_anything_still_make_a_page():

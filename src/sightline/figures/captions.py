@@ -10,9 +10,9 @@ from sightline.page import Picture
 
 
 def write(pictures: Mapping[str, Sequence[Picture]], path: str | Path) -> None:
-    """Write section -> pictures (file, caption, whether restricted) to `path`; the figures lie beside it."""
+    """Write section -> pictures (file, caption, restricted, title) to `path`; the figures lie beside it."""
     content = {
-        section: [[one.path.name, one.caption, one.restricted] for one in found]
+        section: [[one.path.name, one.caption, one.restricted, one.title] for one in found]
         for section, found in pictures.items()
     }
     Path(path).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -24,6 +24,6 @@ def read(paths: Iterable[str | Path]) -> dict[str, list[Picture]]:
     for path in map(Path, paths):
         for section, pictures in json.loads(path.read_text(encoding="utf-8")).items():
             found.setdefault(section, []).extend(
-                Picture(path.parent / name, caption, restricted) for name, caption, restricted in pictures
+                Picture(path.parent / name, *told) for name, *told in pictures
             )
     return found

@@ -17,7 +17,7 @@ def draw(classification: pd.DataFrame, published: pd.DataFrame | None = None) ->
     `classification` as in `tables`; `published`: model, label, auc, source and optionally low, high. A label
     whose AUC is undefined says so in its row.
     """
-    blocks = []
+    blocks, classification = [], of_labels(classification)
     for dataset, frame in classification.groupby("dataset"):
         marks = frame.rename(columns={"label": "row", "model": "panel", "condition": "series", "auc": "mean"})
         marks["why"] = "undefined"
@@ -37,6 +37,12 @@ def draw(classification: pd.DataFrame, published: pd.DataFrame | None = None) ->
         series.append(forest.Series(condition, label, "s" if index else "o", not index, style.FIRST))
     series.append(forest.Series("published", "published", "D", False, style.PUBLISHED, thin=True))
     return forest.draw(blocks, series, note="positives\n/ images")
+
+
+def of_labels(classification: pd.DataFrame) -> pd.DataFrame:
+    """`classification` without the mean over labels where there is one label alone."""
+    single = classification["label"] != MEAN
+    return classification[single] if classification.loc[single, "label"].nunique() == 1 else classification
 
 
 def _published(frame: pd.DataFrame, published: pd.DataFrame | None) -> pd.DataFrame:
@@ -69,7 +75,7 @@ def _row(frame: pd.DataFrame, label: str) -> forest.Row:
 
 def caption(classification: pd.DataFrame, published: pd.DataFrame | None = None) -> str:
     """The question, n, seeds and how the intervals were made; labels without an AUC are named."""
-    frame = classification
+    frame = of_labels(classification)
     undefined = sorted(set(frame.loc[frame["auc"].isna(), "label"]))
     values = _published(frame, published)
     parts = [

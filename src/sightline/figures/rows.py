@@ -40,9 +40,17 @@ def without_idle(summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def places(frame: pd.DataFrame) -> list[tuple[str, str]]:
-    """The (dataset, reference) pairs of a table, by dataset; gaze stands before regions."""
-    found = frame[PLACE].drop_duplicates().itertuples(index=False, name=None)
-    return sorted(found, key=lambda place: (place[0], _in_region(frame, place), place[1]))
+    """The (dataset, reference) pairs of a table in its own order, by dataset; gaze stands before regions."""
+    found = list(frame[PLACE].drop_duplicates().itertuples(index=False, name=None))
+    datasets = list(dict.fromkeys(dataset for dataset, _ in found))
+    return sorted(found, key=lambda place: (datasets.index(place[0]), _in_region(frame, place)))
+
+
+def arranged(frame: pd.DataFrame, places: Sequence[tuple[str, str]]) -> pd.DataFrame:
+    """`frame` in the order of `places`; what they do not name comes last, in the frame's order."""
+    rank = {place: index for index, place in enumerate(places)}
+    keys = [rank.get(place, len(rank)) for place in frame[PLACE].itertuples(index=False, name=None)]
+    return frame.iloc[sorted(range(len(keys)), key=keys.__getitem__)]
 
 
 def at(frame: pd.DataFrame, place: tuple[str, str]) -> pd.DataFrame:

@@ -170,6 +170,14 @@ def interval(low: float | None, high: float | None, name: str = "", difference: 
     return f"[{ends[0]}, {ends[1]}]"
 
 
+def difference(row: Mapping | pd.Series) -> str:
+    """A comparison's difference and interval: "\N{MINUS SIGN}0.029 [\N{MINUS SIGN}0.038, ...]"."""
+    value, low, high = row["difference"], row["low"], row["high"]
+    if pd.isna(value):
+        return "undefined"
+    return f"{number(value, low, high)} {interval(low, high, row['metric'], difference=True)}"
+
+
 def possible(name: str, difference: bool = False) -> tuple[float, float]:
     """The least and the greatest value that metric `name`, or a `difference` of two such values, can have."""
     low, high = metric(name).low, metric(name).high
