@@ -298,6 +298,12 @@ def test_the_cohort_says_what_every_filter_dropped(tmp_path):
     assert "91 of 2,616 images" in cohort.caption(made_up.cohort())
 
 
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_a_curve_of_one_epoch_is_marked(epochs):
+    lines = curves.draw(made_up.curves(epochs)).axes[0].lines
+    assert {line.get_marker() in ("o", "_") for line in lines} == {epochs == 1}
+
+
 def test_curves_draw_a_line_per_seed_and_their_median():
     figure = curves.draw(made_up.curves())
     loss = [axes for axes in figure.axes if axes.get_visible()][:2]

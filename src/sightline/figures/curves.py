@@ -75,12 +75,17 @@ def _panel(axes: Axes, frame: pd.DataFrame, best: Mapping[tuple[str, int], int])
         colour = _colour(quantity)
         for (model, seed), line in part.groupby(["model", "seed"]):
             line = line.sort_values("epoch")
-            axes.plot(line["epoch"], line["value"], color=colour, linewidth=0.6, alpha=0.55, zorder=2)
+            dot = (
+                {"marker": "o", "markersize": 2.0} if len(line) == 1 else {}
+            )  # a line of one point is nothing
+            look = {"color": colour, "linewidth": 0.6, "alpha": 0.55, "zorder": 2}
+            axes.plot(line["epoch"], line["value"], **look, **dot)
             kept = line[line["epoch"] == best.get((model, seed), -1)]
             if len(kept):
                 axes.plot(kept["epoch"], kept["value"], "o", color=colour, markersize=2.6, zorder=4)
         middle = part.groupby("epoch")["value"].median()
-        axes.plot(middle.index, middle, color=colour, linewidth=1.5, zorder=3)
+        dot = {"marker": "_", "markersize": 9.0} if len(middle) == 1 else {}
+        axes.plot(middle.index, middle, color=colour, linewidth=1.5, zorder=3, **dot)
     axes.grid(axis="y", color=style.RULE, linewidth=0.4)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(4))
