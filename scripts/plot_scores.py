@@ -34,7 +34,7 @@ if __name__ == "__main__":
         for name, path in zip(params.names, map(Path, snakemake.output.figures)):
             figure, caption = drawn(name)
             style.save(figure, path)
-            kind, *group, dataset, reference = map(words.plain, name.split("."))
-            title = ", ".join([f"{dataset}: {reference}", *group])
+            kind, *group, dataset, reference = name.split(".")
+            title = words.plain(", ".join([f"{dataset}: {reference}", *group]))
             pictures.setdefault(kind, []).append(page.Picture(path, caption, title=title))
         captions.write(pictures, snakemake.output.captions)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from sightline import facts, jobs, regions, report, seals, tables
+from sightline import facts, jobs, regions, report, tables
 from sightline.figures import captions
 
 if __name__ == "__main__":
@@ -25,7 +25,7 @@ if __name__ == "__main__":
             plan=facts.plan(study),
             versions=facts.versions(),
             facts=facts.of_study(study),
-            config=yaml.safe_dump(json.loads(seals.canonical(study)), sort_keys=False, allow_unicode=True),
+            config=yaml.safe_dump(json.loads(json.dumps(study)), sort_keys=False, allow_unicode=True),
             center_bias=study["statistics"]["primary_center_bias"],
             publish_images=study["report"]["publish_images"],
         )
