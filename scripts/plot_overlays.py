@@ -34,7 +34,7 @@ if __name__ == "__main__":
         shown = shown_maps(inputs, params.shown)
         scores = tables.read_all("scores", [*inputs.scores, *inputs.baselines])
         usable = scores[scores["center_bias"].isin(["", *params.leave_out])]
-        by = cases.ranking(usable, params.shown, shown, list(params.references), beside.images["image"])
+        by = cases.ranking(usable, params.shown, shown, list(params.references), beside.explained)
         boxes = [one for one in params.references.values() if one.get("source") == "box"]
         chosen = cases.build(cases.spread(by.values, params.cases, by.true), by.what, beside, shown, boxes)
         style.save(overlays.draw(chosen), snakemake.output.figures[0])

@@ -46,6 +46,11 @@ class Beside:
     gaze: scoring.GazeReference | None = None
     lungs: scoring.RegionReference | None = None
 
+    @property
+    def explained(self) -> list[str]:
+        """The images whose pixels are stored as models see them when they explain."""
+        return self.pixels.images(self.side, "explain")
+
 
 @dataclass(frozen=True)
 class Ranking:

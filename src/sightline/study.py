@@ -221,6 +221,12 @@ class Study:
             names += [f"center_bias.{place}" for place, kind in places if kind == "gaze"]
         return names
 
+    @property
+    def pictured_datasets(self) -> list[str]:
+        """The datasets whose images the page shows: explained, or scored."""
+        explained = {cell.dataset for cell in self.cells}
+        return [name for name in self.datasets if name in explained or name in self.scored_datasets]
+
     def shown(self, dataset: str) -> list[dict]:
         """The maps beside the images of `dataset`: each model's first seed, each method's first reading."""
         rows = []
