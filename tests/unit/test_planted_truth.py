@@ -15,7 +15,7 @@ from sightline.study import Study
 
 ROOT = Path(__file__).resolve().parents[2]
 DWELLS = (0.0, 0.2, 0.45, 0.8)
-FILMS = {"training": 1, "validation": 0, "test": 0, "phase_1": 30, "phase_2": 0, "phase_3": 0, "discarded": 0}
+FILMS = {"training": 1, "validation": 0, "test": 0, "phase_1": 24, "phase_2": 0, "phase_3": 0, "discarded": 0}
 SMALL = {"height": 128, "width": 112, "traps": 0, "shared_subjects": 0}
 PLANTED = {"findings": ["Consolidation", "Pleural Effusion"], "prevalence": {"Consolidation": 0.9}}
 SCALE = 1.0  # coarser grids blur the center bias by rounding, which lifts zero dwell a little above a half
@@ -90,40 +90,40 @@ def test_four_datasets_differ_in_nothing_but_dwell(study):
     assert scored >= {name for name in study.datasets if name.startswith("dwell_")}
 
 
-def test_models_differ_in_nothing_but_what_the_marker_follows(study):
-    finder, follower = study.models["finder"], study.models["follower"]
-    assert differing(finder, follower) == {"train_on"}
-    chance, label = (phantoms(study)[model["train_on"]] for model in (finder, follower))
-    assert differing(chance, label) == {"shortcut"}
-    assert differing(chance["shortcut"], label["shortcut"]) == {"share_with_label", "share_without"}
+def test_follower_and_control_differ_in_nothing_but_what_the_marker_follows(study):
+    follower, control = study.models["follower"], study.models["control"]
+    assert differing(follower, control) == {"train_on"}
+    label, chance = (phantoms(study)[model["train_on"]] for model in (follower, control))
+    assert differing(label, chance) == {"shortcut"}
+    assert differing(label["shortcut"], chance["shortcut"]) == {"share_with_label", "share_without"}
     assert chance["shortcut"]["share_with_label"] == chance["shortcut"]["share_without"]
     assert label["shortcut"]["share_with_label"] > label["shortcut"]["share_without"]
-    assert all(len(study.seeds_of(name)) >= 3 for name in ("finder", "follower"))
+    assert study.readings_of("gradcam_lesion")["lesion"]["classes"] == label["shortcut"]["label"]
+    assert phantoms(study)["learnable"]["shortcut"] is None
 
 
 def test_the_claims_have_their_maps_references_and_comparisons(study):
-    cells = {(cell.dataset, cell.model, cell.condition) for cell in study.scored_cells}
-    assert {("marker_follows", model, "clean") for model in ("finder", "follower")} <= cells
-    assert ("marker_follows", "finder", "random") in cells
-    references = study.references_of("marker_follows")
-    assert references["gaze"]["kind"] == "gaze"
+    cells = {(cell.dataset, cell.model, cell.condition, cell.method) for cell in study.scored_cells}
+    assert cells == {
+        ("learnable", "finder", "clean", "gradcam"),
+        ("learnable", "finder", "random", "gradcam"),
+        ("marker_follows", "follower", "clean", "gradcam_lesion"),
+        ("marker_follows", "control", "clean", "gradcam_lesion"),
+    }
+    assert all(len(study.seeds_of(name)) >= 3 for name in study.models)
+    assert {"gaze", "finding"} <= set(study.references_of("learnable"))
+    assert "marker" in study.references_of("marker_follows")
     for kind in ("finding", "marker"):
-        assert (references[kind]["of"], references[kind]["source"], references[kind]["reader"]) == (
-            kind,
-            "box",
-            "",
-        )
-    follows = phantoms(study)["marker_follows"]["shortcut"]["label"]
-    readings = study.readings_of("gradcam")
-    assert readings["lesion"]["classes"] == follows
+        region = study.references[kind]
+        assert (region["of"], region["source"], region["reader"]) == (kind, "box", "")
     compared = study.config["statistics"]["comparisons"]
-    assert ["gradcam/labelled@finder", "gradcam/labelled@finder+random"] in compared["trained_or_random"]
-    assert ["gradcam/labelled@finder", "center_bias"] in compared["map_or_center_bias"]
+    assert ["gradcam/weighted@finder", "gradcam/weighted@finder+random"] in compared["trained_or_random"]
+    assert ["gradcam/weighted@finder", "center_bias"] in compared["map_or_center_bias"]
     assert {"sauc", "pointing_game", "mass_over_area"} <= set(study.config["scores"]["metrics"])
 
 
-def test_explained_films_are_of_subjects_that_neither_model_saw(study, tmp_path):
-    """Also those who are in upstream's training split; and both phantoms have the same films to explain."""
+def test_explained_films_are_of_subjects_that_no_model_saw(study, tmp_path):
+    """Also those whom upstream has in training; both marked phantoms have the same films to explain."""
     few = {
         "training": 30,
         "validation": 4,
@@ -135,7 +135,7 @@ def test_explained_films_are_of_subjects_that_neither_model_saw(study, tmp_path)
         "width": 64,
     }
     subjects, films = {}, {}
-    for name in ("marker_follows", "marker_anywhere"):
+    for name in ("learnable", "marker_follows", "marker_anywhere"):
         given = study.datasets[name]
         tree.write(tmp_path / name, study.seed, **given["phantom"] | few)
         read = dataset.read(
