@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from sightline import jobs, page, tables
-from sightline.figures import captions, cohort, style
+from sightline import jobs, tables
+from sightline.figures import cohort, style
+from sightline.report import captions, page
 
 if __name__ == "__main__":
     with jobs.recorded(snakemake.input, snakemake.output, snakemake.params, snakemake.log):

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from sightline import jobs, page, published, tables
-from sightline.figures import captions, classification, curves, style
+from sightline import jobs, published, tables
+from sightline.figures import classification, curves, style
+from sightline.report import captions, page
 
 if __name__ == "__main__":
     with jobs.recorded(snakemake.input, snakemake.output, snakemake.params, snakemake.log):

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from sightline import cases, jobs, page, references, tables
-from sightline.figures import captions, overlays, style, words
+from sightline import jobs, references, tables
+from sightline.figures import overlays, style, words
 from sightline.preparation import open_store
+from sightline.report import captions, cases, page
 from sightline.saliency import Saliency
 
 

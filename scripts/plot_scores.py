@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from sightline import jobs, page, published, regions, tables
-from sightline.figures import captions, center_bias, distributions, intervals, rows, strata, style, words
+from sightline import jobs, published, regions, tables
+from sightline.figures import center_bias, distributions, intervals, rows, strata, style, words
+from sightline.report import captions, page
 
 if __name__ == "__main__":
     with jobs.recorded(snakemake.input, snakemake.output, snakemake.params, snakemake.log):

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import yaml
 
-from sightline import facts, jobs, regions, report, tables
-from sightline.figures import captions
+from sightline import jobs, regions, tables
+from sightline.report import captions, facts, study_page
 
 if __name__ == "__main__":
     with jobs.recorded(snakemake.input, snakemake.output, snakemake.params, snakemake.log):
         inputs, study = snakemake.input, snakemake.params.study
         areas = regions.mean_areas(tables.read_all("regions", inputs.regions))
-        evidence = report.Evidence(
+        evidence = study_page.Evidence(
             title=study["study"],
             question=study["question"],
             summary=tables.read("summary", inputs.summary),
@@ -29,4 +29,4 @@ if __name__ == "__main__":
             center_bias=study["statistics"]["primary_center_bias"],
             publish_images=study["report"]["publish_images"],
         )
-        Path(snakemake.output[0]).write_text(report.render(evidence), encoding="utf-8")
+        Path(snakemake.output[0]).write_text(study_page.render(evidence), encoding="utf-8")

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sightline import cases, scoring
+from sightline import scoring
 from sightline.figures import overlays
+from sightline.report import cases
 
 ROWS = [
     {

@@ -4,9 +4,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from sightline import answers, digest, report_tables, seals, tables
+from sightline import seals, tables
 from sightline.errors import TableError
-from sightline.page import Table
+from sightline.report import answers, digest, report_tables
+from sightline.report.page import Table
 from tests.unit import made_up_study as made_up
 
 
@@ -22,7 +23,7 @@ def study(tmp_path):
 
 def test_it_says_its_command_and_holds_the_pages_numbers(study):
     text = digest.digest(study)
-    assert text.startswith("Made by `python -m sightline.digest results/made_up`.\n")
+    assert text.startswith("Made by `python -m sightline.report.digest results/made_up`.\n")
     for sentence in answers.answer(made_up.summary(), made_up.classification(), made_up.comparisons()):
         assert f"- {sentence}" in text
     for table in (
@@ -62,7 +63,9 @@ def test_a_configuration_gives_its_order(study, tmp_path):
     config = tmp_path / "made_up.yaml"
     config.write_text(yaml.safe_dump(chosen, sort_keys=False))
     text = digest.digest(study, config)
-    assert text.startswith("Made by `python -m sightline.digest results/made_up config/made_up.yaml`.\n")
+    assert text.startswith(
+        "Made by `python -m sightline.report.digest results/made_up config/made_up.yaml`.\n"
+    )
     assert "; Grad-CAM (weighted) of sononet has 0.5" in text
     assert "; Grad-CAM (weighted) of sononet has 0.5" not in digest.digest(study)
 

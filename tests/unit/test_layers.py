@@ -39,14 +39,16 @@ ROOMS: dict[str, set[str]] = {
     "statistics": {"cells", "intervals"},
     "comparisons": {"cells", "intervals", "statistics"},
     "published": set(),
-    "figures": {"page"},
-    "facts": set(),
-    "cases": {"baselines", "figures", "preparation", "saliency", "scoring"},
-    "page": set(),
-    "answers": {"figures"},
-    "report_tables": {"answers", "figures", "page"},
-    "digest": {"answers", "figures", "page", "regions", "report_tables", "seals"},
-    "report": {"answers", "figures", "page", "report_tables"},
+    "figures": set(),
+    "report": {
+        "baselines",
+        "figures",
+        "preparation",
+        "regions",
+        "saliency",
+        "scoring",
+        "seals",
+    },
 }
 HEAVY = ("torch", "torchvision", "timm", "captum", "zennit", "statsmodels", "monai")
 USES_TORCH = {"models", "attribution"}

@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sightline import facts, page, report, report_tables, tables
-from sightline.answers import answer
+from sightline import tables
 from sightline.errors import ConfigError, SightlineError
-from sightline.facts import Plan
-from sightline.figures import captions, classification, intervals, style
+from sightline.figures import classification, intervals, style
+from sightline.report import captions, facts, page, report_tables, study_page
+from sightline.report.answers import answer
+from sightline.report.facts import Plan
 from tests.unit import made_up_study as made_up
 
 VOID = {"meta", "img", "br", "link", "path", "use", "rect", "image"}
@@ -51,15 +52,15 @@ def checked(text: str) -> Checker:
 def pictures(tmp_path_factory) -> dict:
     path = tmp_path_factory.mktemp("figures") / "intervals.svg"
     style.save(intervals.draw(made_up.summary()), path)
-    shown = report.Picture(path, intervals.caption(made_up.summary()))
+    shown = study_page.Picture(path, intervals.caption(made_up.summary()))
     return {
         "intervals": [shown],
         "strata": [shown],
-        "overlays": [report.Picture(path, "Cases?", restricted=True)],
+        "overlays": [study_page.Picture(path, "Cases?", restricted=True)],
     }
 
 
-def evidence(pictures=None, **changes) -> report.Evidence:
+def evidence(pictures=None, **changes) -> study_page.Evidence:
     given = {
         "title": "cxr_gaze_demo",
         "question": "Do the maps show what radiologists look at?",
@@ -72,7 +73,7 @@ def evidence(pictures=None, **changes) -> report.Evidence:
         "facts": {"Seeds": "0 to 4"},
         "config": "study: <demo>",
     }
-    return report.Evidence(**{**given, **changes})
+    return study_page.Evidence(**{**given, **changes})
 
 
 def one(
@@ -155,7 +156,7 @@ def test_sentences_and_tables_follow_the_configurations_order():
         told = answer(shuffled, plan=Plan(places), areas=made_up.AREAS)
         expected = [f"On {dataset.replace('_', ' ')}, Grad-CAM" for dataset, _ in places]
         assert [sentence[: len(start)] for sentence, start in zip(told, expected, strict=True)] == expected
-        page_text = report.render(report.Evidence("open", "?", shuffled, plan=Plan(places)))
+        page_text = study_page.render(study_page.Evidence("open", "?", shuffled, plan=Plan(places)))
         starts = [page_text.index(f"{d.replace('_', ' ')}, against {r}: which maps") for d, r in places]
         assert starts == sorted(starts)
 
@@ -263,7 +264,7 @@ def test_the_whole_answer_is_short():
 
 
 def test_the_page_is_whole_and_loads_nothing(pictures):
-    text = report.render(evidence(pictures))
+    text = study_page.render(evidence(pictures))
     found = checked(text)
     assert len(found.ids) == len(set(found.ids))  # one figure shown twice keeps its own ids
     assert all(address.startswith(("#", "data:")) for address in found.addresses)
@@ -272,7 +273,7 @@ def test_the_page_is_whole_and_loads_nothing(pictures):
 
 
 def test_the_page_opens_with_the_question_and_the_answer(pictures):
-    text = report.render(evidence(pictures))
+    text = study_page.render(evidence(pictures))
     places = [
         text.index(part)
         for part in ("<h1>Do the maps", 'class="answer"', "<h2>Scores", "<h2>How it was made", "<h2>Limits")
@@ -288,46 +289,46 @@ def test_everything_is_escaped():
     given = evidence(
         summary=summary, title=bad, question=bad, facts={bad: bad}, versions={bad: bad}, config=f"{bad}</pre>"
     )
-    text = report.render(given)
+    text = study_page.render(given)
     assert bad not in text and "<b>at all" not in text
     assert "img" not in checked(text).tags
 
 
 def test_restricted_pictures_stay_out_unless_the_study_says_otherwise(pictures):
     closed, local = (
-        report.render(evidence(pictures)),
-        report.render(evidence(pictures, publish_images="local")),
+        study_page.render(evidence(pictures)),
+        study_page.render(evidence(pictures, publish_images="local")),
     )
     assert "<h2>Cases" not in closed
     assert "Left out for that reason: 1 figure." in closed and "aggregates only" in closed
     assert "<h2>Cases" in local and "Keep it on this disk" in local
     with pytest.raises(ConfigError, match="publish_images.*none, local, publish"):
-        report.render(evidence(publish_images="yes"))
+        study_page.render(evidence(publish_images="yes"))
 
 
 def test_the_page_says_truly_whose_pictures_it_holds(pictures):
     path = pictures["intervals"][0].path
-    both = [report.Picture(path, "?", title="open"), report.Picture(path, "?", True, "closed")]
+    both = [study_page.Picture(path, "?", title="open"), study_page.Picture(path, "?", True, "closed")]
     plan = Plan(redistributable={"open": True, "closed_set": False})
-    text = report.render(evidence({"overlays": both}, plan=plan))
+    text = study_page.render(evidence({"overlays": both}, plan=plan))
     assert "pictures of open, which may be passed on; no image, map," in text
     assert "of closed set, which may not. Left out for that reason: 1 figure." in text
     assert "aggregates only" not in text and text.count("<h3>") == 1
-    free = report.render(evidence({"overlays": both[:1]}, plan=Plan(redistributable={"open": True})))
+    free = study_page.render(evidence({"overlays": both[:1]}, plan=Plan(redistributable={"open": True})))
     assert "pictures of open, which may be passed on.</p>" in free
     assert "<h3>" not in free  # one figure needs no name
-    none = report.render(evidence(plan=plan))
+    none = study_page.render(evidence(plan=plan))
     assert "aggregates only: no image, map, identifier or value of a single image.</p>" in none
 
 
 def test_titles_of_figures_survive_their_file(tmp_path):
-    told = {"intervals": [report.Picture(tmp_path / "a.svg", "Why?", True, "cxr: gaze")]}
+    told = {"intervals": [study_page.Picture(tmp_path / "a.svg", "Why?", True, "cxr: gaze")]}
     captions.write(told, tmp_path / "captions.json")
     assert captions.read([tmp_path / "captions.json"]) == told
 
 
 def test_skipped_inputs_are_counted_by_reason_and_never_named():
-    text = report.render(evidence())
+    text = study_page.render(evidence())
     assert "p10" not in text and "i0.jpg" not in text
     frame = report_tables.skipped_table(made_up.skipped()).frame
     assert list(zip(frame["Reason"], frame["Inputs"])) == [
@@ -413,13 +414,13 @@ def test_one_label_needs_no_mean():
 
 
 def test_a_study_without_gaze_and_one_without_anything_still_make_a_page():
-    regions = report.Evidence(
+    regions = study_page.Evidence(
         "open_cxr", "Is the evidence inside the lungs?", made_up.regions(), areas=made_up.AREAS
     )
-    text = report.render(regions)
+    text = study_page.render(regions)
     checked(text)
     assert "sAUC" not in text and "Pointing game" in text and "<h2>Classification" not in text
-    assert "no score" in report.render(report.Evidence("empty", "What is there?"))
+    assert "no score" in study_page.render(study_page.Evidence("empty", "What is there?"))
 
 
 # ---- figures in pages

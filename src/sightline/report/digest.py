@@ -1,6 +1,6 @@
 """A study's tables as Markdown, for pages of docs.
 
-`python -m sightline.digest results/<study> [config/<study>.yaml]`
+`python -m sightline.report.digest results/<study> [config/<study>.yaml]`
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from sightline import answers, facts, regions, report_tables, seals, tables
+from sightline import regions, seals, tables
 from sightline.errors import TableError
 from sightline.figures import rows
-from sightline.page import Table
+from sightline.report import answers, facts, report_tables
+from sightline.report.page import Table
 
 
 def digest(study: Path, config: Path | None = None) -> str:
@@ -36,7 +37,7 @@ def digest(study: Path, config: Path | None = None) -> str:
     plan = facts.plan(yaml.safe_load(config.read_text(encoding="utf-8"))) if config else facts.Plan()
     summary, comparisons = (rows.arranged(table, plan.places) for table in (summary, comparisons))
     said = answers.answer(summary, classification, comparisons, plan=plan, areas=areas, center_bias=bias)
-    command = f"python -m sightline.digest results/{study.resolve().name}"
+    command = f"python -m sightline.report.digest results/{study.resolve().name}"
     parts = [
         f"Made by `{command}{f' config/{config.name}' if config else ''}`.",
         "\n".join(f"- {sentence}" for sentence in said),
@@ -87,7 +88,7 @@ def _text(value: object) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the digest of the study whose folder is given."""
     parser = argparse.ArgumentParser(
-        prog="python -m sightline.digest", description="A study's tables as Markdown."
+        prog="python -m sightline.report.digest", description="A study's tables as Markdown."
     )
     parser.add_argument("study", type=Path, help="a study's folder, such as results/demo")
     parser.add_argument("config", type=Path, nargs="?", help="its configuration, whose order is then taken")

@@ -77,7 +77,7 @@ def write(
     note: str = "",
 ) -> str:
     """The page as HTML, all text escaped: question, answer and `note`, contents, sections, `privacy`."""
-    css = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
+    css = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
     names = [f"part-{index}" for index in range(1, len(sections) + 1)]
     contents = "".join(
         f'<li><a href="#{name}">{_text(section.title)}</a></li>' for name, section in zip(names, sections)

@@ -7,10 +7,10 @@ from pathlib import PurePosixPath
 
 import pandas as pd
 
-from sightline import answers
 from sightline.figures import rows, style, words
 from sightline.figures.classification import of_labels
-from sightline.page import Table
+from sightline.report import answers
+from sightline.report.page import Table
 
 
 def scores_tables(summary: pd.DataFrame, center_bias: str | None = None) -> list[Table]:

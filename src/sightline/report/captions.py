@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from sightline.page import Picture
+from sightline.report.page import Picture
 
 
 def write(pictures: Mapping[str, Sequence[Picture]], path: str | Path) -> None:

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
-from sightline import page, tables
-from sightline.answers import SHARED, answer
+from sightline import tables
 from sightline.errors import ConfigError
-from sightline.facts import Plan
 from sightline.figures import rows, words
-from sightline.page import Picture, Pre, Section, Table, Terms
-from sightline.report_tables import (
+from sightline.report import page
+from sightline.report.answers import SHARED, answer
+from sightline.report.facts import Plan
+from sightline.report.page import Picture, Pre, Section, Table, Terms
+from sightline.report.report_tables import (
     classification_table,
     cohort_table,
     comparisons_tables,

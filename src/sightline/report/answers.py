@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 
 from sightline import tables
-from sightline.facts import Plan
 from sightline.figures import rows, words
 from sightline.figures.classification import of_labels
+from sightline.report.facts import Plan
 
 GAZE, REGION = ("sauc", "sncc", "auc", "ncc"), ("mass_over_area", "mass_inside", "pointing_game", "auc")
 SIDES = {"above": "above chance", "across": "not distinguishable from chance", "below": "below chance"}
