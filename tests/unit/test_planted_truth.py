@@ -98,17 +98,23 @@ def test_follower_and_control_differ_in_nothing_but_what_the_marker_follows(stud
     assert differing(label["shortcut"], chance["shortcut"]) == {"share_with_label", "share_without"}
     assert chance["shortcut"]["share_with_label"] == chance["shortcut"]["share_without"]
     assert label["shortcut"]["share_with_label"] > label["shortcut"]["share_without"]
-    assert study.readings_of("gradcam_lesion")["lesion"]["classes"] == label["shortcut"]["label"]
+    assert study.readings_of("lesion")["lesion"]["classes"] == label["shortcut"]["label"]
     assert phantoms(study)["learnable"]["shortcut"] is None
 
 
 def test_the_claims_have_their_maps_references_and_comparisons(study):
     cells = {(cell.dataset, cell.model, cell.condition, cell.method) for cell in study.scored_cells}
     assert cells == {
-        ("learnable", "finder", "clean", "gradcam"),
-        ("learnable", "finder", "random", "gradcam"),
-        ("marker_follows", "follower", "clean", "gradcam_lesion"),
-        ("marker_follows", "control", "clean", "gradcam_lesion"),
+        *(
+            ("learnable", "finder", condition, method)
+            for condition in ("clean", "random")
+            for method in ("gradcam", "gradcam_block4")
+        ),
+        *(
+            ("marker_follows", model, "clean", method)
+            for model in ("follower", "control")
+            for method in ("lesion", "lesion_block4")
+        ),
     }
     assert all(len(study.seeds_of(name)) >= 3 for name in study.models)
     assert {"gaze", "finding"} <= set(study.references_of("learnable"))
@@ -117,8 +123,10 @@ def test_the_claims_have_their_maps_references_and_comparisons(study):
         region = study.references[kind]
         assert (region["of"], region["source"], region["reader"]) == (kind, "box", "")
     compared = study.config["statistics"]["comparisons"]
-    assert ["gradcam/weighted@finder", "gradcam/weighted@finder+random"] in compared["trained_or_random"]
-    assert ["gradcam/weighted@finder", "center_bias"] in compared["map_or_center_bias"]
+    assert ["gradcam_block4/weighted@finder", "gradcam_block4/weighted@finder+random"] in compared[
+        "trained_or_random"
+    ]
+    assert ["gradcam_block4/weighted@finder", "center_bias"] in compared["map_or_center_bias"]
     assert {"sauc", "pointing_game", "mass_over_area"} <= set(study.config["scores"]["metrics"])
 
 
