@@ -7,7 +7,7 @@ import statistics
 import torch
 
 from benchmarks.measuring import Row, cpu_seconds, interleaved
-from sightline.attribution.maps import Explained, classes
+from sightline.attribution.maps import Explained, Images, classes
 from sightline.attribution.methods import gradcam
 from sightline.models.network import architecture, build
 
@@ -37,7 +37,7 @@ def compare(name: str, side: int, rounds: int) -> Row:
             return model.network(images)
 
     def ours() -> list:
-        return gradcam.explain(model, images, classes(labels))
+        return gradcam.explain(model, Images.of(images), classes(labels))
 
     forward(), ours()  # warm; ours places the cells of this input shape once
     times = interleaved({"forward": forward, "ours": ours}, rounds)

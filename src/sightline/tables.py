@@ -190,11 +190,12 @@ SCHEMAS: dict[str, Schema] = {
             "scale": REALS,  # (x, y[, z]): grid index = scale * image index + shift
             "shift": REALS,
             "signed": FLAG,
-            "completeness_gap": REAL,
+            "identity": TEXT,  # what gap measures: completeness, conservation, differs_from_gradient ...
+            "gap": REAL,  # how far it is from holding, relative
             "all_zero": FLAG,
             "non_finite": INTEGER,
         },
-        optional="reason offset shape scale shift completeness_gap",
+        optional="reason offset shape scale shift identity gap",
     ),
     # ---- references in the scoring frame
     "gaze": _schema(

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from sightline.attribution import maps
 from sightline.attribution.batches import Batch
-from sightline.attribution.maps import Explained, Method, Targets, classes, no_class
+from sightline.attribution.maps import Choice, Explained, Images, Method, Targets, classes, no_class
 from sightline.attribution.methods import attention, gradcam
 from sightline.attribution.readings import Outputs, Reading, Source, read
 from sightline.frames import Frame
@@ -64,7 +64,7 @@ def random_weights(network: nn.Module, seed: int = 0) -> nn.Module:
 def test_every_class_equals_captum(dims, shape, layer):
     attr = pytest.importorskip("captum.attr")
     model, images = small(dims), pixels(*shape)
-    (found,) = gradcam.explain(model, images, classes(LABELS), layers=[layer])
+    (found,) = gradcam.explain(model, Images.of(images), classes(LABELS), layers=[layer])
     assert found.values.shape[:2] == (2, 4)
     oracle = attr.LayerGradCam(model.network, model.network.get_submodule(layer))
     for target in range(4):
@@ -79,8 +79,7 @@ def test_every_class_equals_captum(dims, shape, layer):
 def test_equals_cam_where_the_head_is_mean_and_linear():
     model = small(hidden=False)
     images = pixels(3, 3, 24, 24)
-    (found,) = gradcam.explain(
-        model, images, classes(LABELS), layers=["relu"]
+    (found,) = gradcam.explain(model, Images.of(images), classes(LABELS), layers=["relu"]
     )  # its last call: what is averaged
     network = model.network
     with torch.no_grad():
@@ -94,28 +93,28 @@ def test_equals_cam_where_the_head_is_mean_and_linear():
 
 def test_maps_are_signed_and_linear_in_the_target():
     model, images = small(), pixels(2, 3, 24, 24)
-    (found,) = gradcam.explain(model, images, classes(LABELS))
+    (found,) = gradcam.explain(model, Images.of(images), classes(LABELS))
     assert found.signed
     assert found.values.min() < 0 < found.values.max()
-    mixed = Targets(("mix",), lambda outputs: (3 * outputs[:, 1] - 2 * outputs[:, 3])[:, None])
-    (combined,) = gradcam.explain(model, images, mixed)
+    mixed = Targets(("mix",), lambda outputs, rows=None: (3 * outputs[:, 1] - 2 * outputs[:, 3])[:, None])
+    (combined,) = gradcam.explain(model, Images.of(images), mixed)
     expected = 3 * found.values[:, 1] - 2 * found.values[:, 3]
     np.testing.assert_allclose(combined.values[:, 0], expected, rtol=1e-4, atol=1e-7)
 
 
 def test_images_and_classes_do_not_depend_on_their_company():
     model, images = small(), pixels(3, 3, 24, 24)
-    (together,) = gradcam.explain(model, images, classes(LABELS))
-    (alone,) = gradcam.explain(model, images[1:2], classes(LABELS, ["c"]))
+    (together,) = gradcam.explain(model, Images.of(images), classes(LABELS))
+    (alone,) = gradcam.explain(model, Images.of(images[1:2]), classes(LABELS, ["c"]))
     assert alone.targets == ("c",)
     np.testing.assert_allclose(alone.values[0, 0], together.values[1, 2], rtol=1e-4, atol=1e-8)
 
 
 def test_two_layers_at_once_equal_each_alone_where_one_feeds_the_other():
     model, images = small(), pixels(2, 3, 24, 24)
-    both = gradcam.explain(model, images, classes(LABELS), layers=["one", "two"])
+    both = gradcam.explain(model, Images.of(images), classes(LABELS), layers=["one", "two"])
     for found in both:
-        (alone,) = gradcam.explain(model, images, classes(LABELS), layers=[found.source])
+        (alone,) = gradcam.explain(model, Images.of(images), classes(LABELS), layers=[found.source])
         np.testing.assert_allclose(found.values, alone.values, rtol=1e-5, atol=1e-8)
     assert [found.source for found in both] == ["one", "two"]
 
@@ -124,7 +123,7 @@ def test_nothing_before_the_layer_is_recorded():
     model = small()
     seen = []
     handle = model.network.one.register_forward_hook(lambda m, i, output: seen.append(output.requires_grad))
-    gradcam.explain(model, pixels(1, 3, 16, 16), classes(LABELS))
+    gradcam.explain(model, Images.of(pixels(1, 3, 16, 16)), classes(LABELS))
     handle.remove()
     assert seen
     assert not any(seen)
@@ -132,10 +131,10 @@ def test_nothing_before_the_layer_is_recorded():
 
 def test_frames_are_those_of_the_strides_or_of_the_usual_resize():
     images = pixels(1, 3, 24, 20)
-    (found,) = gradcam.explain(small(), images, classes(LABELS))
+    (found,) = gradcam.explain(small(), Images.of(images), classes(LABELS))
     assert found.frame == Frame((6, 5), (0.25, 0.25), (0.0, 0.0))
     usual = Explained(small().network, LABELS, {"last": ("two",)}, placement="usual_resize")
-    (found,) = gradcam.explain(usual, images, classes(LABELS))
+    (found,) = gradcam.explain(usual, Images.of(images), classes(LABELS))
     assert found.frame == Frame.resized((24, 20), (6, 5))
 
 
@@ -170,7 +169,7 @@ def test_class_mixes_are_the_authors(golden, module, name, channels, case):
     with np.load(golden / "models" / "io.npz", allow_pickle=False) as io:
         images = torch.from_numpy(io[f"val_tensor_{case}"])[None]
         shape = io[f"img_{case}"].shape
-        found = gradcam.explain(model, images, classes(model.labels))
+        found = gradcam.explain(model, Images.of(images), classes(model.labels))
         np.testing.assert_allclose(found[0].outputs[0], io[f"{name}_{case}_logits"], rtol=1e-4, atol=1e-5)
         outputs = Outputs(model.labels, found[0].outputs[0])
         frame = authors_frame(shape, tuple(images.shape[2:]))
@@ -187,7 +186,7 @@ def test_attention_maps_are_the_authors(golden, name, case):
     model = golden_model(golden, ag_sononet, "ag_sononet")
     with np.load(golden / "models" / "io.npz", allow_pickle=False) as io:
         images = torch.from_numpy(io[f"val_tensor_{case}"])[None]
-        (found,) = attention.explain(model, images, no_class(), name=name)
+        (found,) = attention.explain(model, Images.of(images), no_class(), name=name)
         np.testing.assert_allclose(found.values[0, 0], io[f"ag_sononet_{case}_{name}_raw"], atol=1e-5)
         shape = io[f"img_{case}"].shape
         frame = authors_frame(shape, tuple(images.shape[2:])).then(found.frame)
@@ -212,17 +211,17 @@ def test_resized_and_cropped_frames_equal_opencv_and_crop(shape, grid):
 # ---- what cannot be right, and what fails
 
 
-def run(model: Explained, method: Method, count: int = 2, load=None, targets=None):
+def run(model: Explained, method: Method, count: int = 2, load=None, choice=None):
     frame = Frame.of_image((16, 16))
     batches = [Batch((f"image{i}a", f"image{i}b"), (frame, frame)) for i in range(count)]
-    return list(maps.run(method, model, batches, load or (lambda batch: pixels(2, 3, 16, 16)), targets))
+    return list(maps.run(method, model, batches, load or (lambda batch: pixels(2, 3, 16, 16)), choice))
 
 
 def test_run_gives_maps_and_outputs_for_each_batch():
     model = small()
-    found = run(model, Method("gradcam"), targets=classes(LABELS, ["d", "a"]))
+    found = run(model, Method("gradcam"), choice=Choice("classes", LABELS, ("d", "a")))
     assert [one.status for one in found] == ["ok", "ok"]
-    assert found[0].targets == ("d", "a")
+    assert found[0].targets.names == ("d", "a")
     assert found[0].maps[0].values.shape == (2, 2, 4, 4)
     with torch.no_grad():
         np.testing.assert_allclose(found[0].outputs, model.network(pixels(2, 3, 16, 16)).numpy(), rtol=1e-5)
@@ -303,6 +302,6 @@ def test_the_network_is_frozen_and_evaluated():
     assert not model.network.training
     assert not any(parameter.requires_grad for parameter in model.network.parameters())
     images = pixels(2, 3, 64, 48)
-    (found,) = gradcam.explain(model, images, classes(model.labels))
+    (found,) = gradcam.explain(model, Images.of(images), classes(model.labels))
     assert found.values.shape == (2, 14, 4, 3)
-    assert (found.outputs == gradcam.explain(model, images, classes(model.labels))[0].outputs).all()
+    assert (found.outputs == gradcam.explain(model, Images.of(images), classes(model.labels))[0].outputs).all()

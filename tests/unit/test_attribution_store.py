@@ -8,7 +8,7 @@ from torch import nn
 from sightline import tables
 from sightline.attribution import conditions, maps, store
 from sightline.attribution.batches import Batch, plan, shard
-from sightline.attribution.maps import Explained, Explanation, Maps, Method
+from sightline.attribution.maps import Explained, Explanation, Maps, Method, classes
 from sightline.errors import ConfigError, IntegrityError
 from sightline.frames import Frame
 from sightline.models.architectures import ag_sononet
@@ -152,7 +152,7 @@ def test_zero_and_broken_maps_are_flagged(tmp_path):
     made = Maps("layer", LABELS, values, Frame.resized((8, 8), (2, 2)), True, np.array([[0.1, 0.2, 0.3]]))
     batch = Batch(("i",), (Frame.of_image((8, 8)),))
     store.write(
-        [Explanation(batch, LABELS, "ok", None, [made], np.zeros((1, 3)))],
+        [Explanation(batch, classes(LABELS), "ok", None, [made], np.zeros((1, 3)), "completeness")],
         IDENTITY,
         LABELS,
         *paths_of(tmp_path, "x"),
@@ -161,7 +161,7 @@ def test_zero_and_broken_maps_are_flagged(tmp_path):
     assert table.loc["zebra", ["status", "all_zero"]].tolist() == ["ok", True]
     assert table.loc["ant", ["status", "non_finite", "all_zero"]].tolist() == ["failed", 2, False]
     assert "2 of 4" in table.loc["ant", "reason"]
-    assert table.loc["fox", "completeness_gap"] == pytest.approx(0.3)
+    assert table.loc["fox", "gap"] == pytest.approx(0.3)
     kept = store.MapStore(*paths_of(tmp_path, "x"))
     assert kept.problem("i")[0] == "failed"
     (source,) = kept.get("i")

@@ -19,10 +19,12 @@ from sightline.frames import Frame
 AGREE = 0.5  # input pixels: branches whose cells lie further apart than this have no common place
 
 # operations that keep each cell where it is, beside those that torch tags as pointwise
+# (a view with the same grid at its end regroups images and channels alone)
 KEEPS = {
-    "_native_batch_norm_legit_no_training", "_prelu_kernel", "_softmax", "_to_copy", "alias", "cat",
-    "copy_", "cudnn_batch_norm", "detach", "dropout", "hardswish", "hardswish_", "lift_fresh",
-    "miopen_batch_norm", "native_batch_norm", "native_dropout", "native_group_norm"
+    "_native_batch_norm_legit", "_native_batch_norm_legit_no_training", "_prelu_kernel", "_softmax",
+    "_to_copy", "_unsafe_view", "alias", "cat", "copy_", "cudnn_batch_norm", "detach", "dropout",
+    "hardswish", "hardswish_", "lift_fresh", "miopen_batch_norm", "native_batch_norm", "native_dropout",
+    "native_group_norm", "view"
 }  # fmt: skip
 
 

@@ -51,19 +51,22 @@ def write(
 def _rows(explanation: Explanation, writer: arrays.Writer) -> Iterable[dict]:
     """A batch's rows: one per image, target and source; where there is no map, one per image and target."""
     for index, image in enumerate(explanation.batch.images):
+        own = explanation.targets.of(index)
+        kept = {number: name for number, name in enumerate(own) if name is not None}
         if explanation.status != "ok":
-            for target in explanation.targets:
+            for target in kept.values():
                 yield _row(image, target, "", explanation.status, explanation.reason)
             continue
         for maps in explanation.maps:
             frame = explanation.batch.frames[index].then(maps.frame)
-            for number, target in enumerate(maps.targets):
-                yield _kept(maps, index, number, _row(image, target, maps.source, "ok", None), frame, writer)
+            for number, target in kept.items():
+                row = _row(image, target, maps.source, "ok", None) | {"identity": explanation.identity}
+                yield _kept(maps, index, number, row, frame, writer)
 
 
 def _row(image: str, target: str, source: str, status: str, reason: str | None) -> dict:
     row = {"image": image, "target": target, "source": source, "status": status, "reason": reason}
-    row |= dict.fromkeys(("offset", "shape", "scale", "shift", "completeness_gap"))
+    row |= dict.fromkeys(("offset", "shape", "scale", "shift", "identity", "gap"))
     return row | {"signed": False, "all_zero": False, "non_finite": 0}
 
 
@@ -74,10 +77,11 @@ def _kept(maps: Maps, index: int, number: int, row: dict, frame: Frame, writer: 
     row |= {"signed": maps.signed, "non_finite": broken}
     if broken:
         return row | {"status": "failed", "reason": f"{broken} of {values.size} values are not finite"}
-    gap = None if maps.completeness_gap is None else float(maps.completeness_gap[index, number])
+    gap = None if maps.gap is None else float(maps.gap[index, number])
+    row["identity"] = None if gap is None else row["identity"]
     place = {"shape": list(frame.shape), "scale": list(frame.scale), "shift": list(frame.shift)}
     return (
-        row | place | {"offset": writer.append(values), "all_zero": not values.any(), "completeness_gap": gap}
+        row | place | {"offset": writer.append(values), "all_zero": not values.any(), "gap": gap}
     )
 
 

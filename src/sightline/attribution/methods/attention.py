@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from sightline.attribution.maps import Explained, Maps, NotApplicable, Targets
+from sightline.attribution.maps import Cost, Explained, Images, Maps, NotApplicable, Targets
 
 OPTIONS = {
     "name": {
@@ -15,6 +15,11 @@ OPTIONS = {
     },
 }
 PER_TARGET = False
+GRID = "layer"
+NEEDS = ("attention",)
+IDENTITY = None
+FAMILY = "attention"
+SOURCE = "Schlemper et al. 2019, arXiv:1808.08114"
 
 
 def check(model: Explained, targets: Targets, name: str = "am1") -> str | None:
@@ -24,7 +29,12 @@ def check(model: Explained, targets: Targets, name: str = "am1") -> str | None:
     return None
 
 
-def explain(model: Explained, images: Tensor, targets: Targets, name: str = "am1") -> list[Maps]:
+def cost(model: Explained, shape: tuple[int, ...], targets: int, name: str = "am1") -> Cost:
+    """One forward."""
+    return Cost(1, 0, 1, model.cells([model.attention[name]]))
+
+
+def explain(model: Explained, images: Images, targets: Targets, name: str = "am1") -> list[Maps]:
     """The module's output (B, 1, *grid) as one map, target "", unsigned where no value is below zero."""
     module = model.attention[name]
     found: list[object] = []
@@ -35,7 +45,7 @@ def explain(model: Explained, images: Tensor, targets: Targets, name: str = "am1
     handle = model.network.get_submodule(module).register_forward_hook(keep)
     try:
         with torch.no_grad():
-            outputs = model.network(images)
+            outputs = model.network(images.pixels)
     finally:
         handle.remove()
     attention = found[0] if found else None
@@ -48,7 +58,7 @@ def explain(model: Explained, images: Tensor, targets: Targets, name: str = "am1
         raise NotApplicable(
             f"'{name}' gives {shape}, not one value per cell of a {model.spatial_dims}-D grid"
         )
-    frame = model.frame(module, tuple(images.shape[1:]), tuple(attention.shape[2:]))
+    frame = model.frame(module, images.shape, tuple(attention.shape[2:]))
     return [
         Maps(
             source=module,

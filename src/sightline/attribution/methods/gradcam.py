@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from sightline.attribution.maps import Explained, Maps, NotApplicable, Targets
+from sightline.attribution.maps import Cost, Explained, Images, Maps, NotApplicable, Targets
 
 OPTIONS = {
     "layers": {
@@ -25,19 +25,27 @@ OPTIONS = {
     },
 }
 PER_TARGET = True
+GRID = "layer"
+NEEDS = ("gradient", "layer")
+IDENTITY = None
+FAMILY = "cam"
+SOURCE = "Selvaraju et al. 2017, arXiv:1610.02391"
 
 
 def check(model: Explained, targets: Targets, layers: Sequence[str] = ("last",)) -> str | None:
     """A reason where the network has no such layer, else None. That they give maps shows when they run."""
-    known = {*model.layers, *(name for name, _ in model.network.named_modules())}
-    missing = [name for name in layers if name not in known]
-    if missing:
-        return f"the network has no layer {', '.join(missing)}"
-    return None
+    return model.has_layers(layers)
+
+
+def cost(
+    model: Explained, shape: tuple[int, ...], targets: int, layers: Sequence[str] = ("last",)
+) -> Cost:
+    """One forward; what follows the layers once backwards per target."""
+    return Cost(1, targets, 1, targets * model.cells(layers))
 
 
 def explain(
-    model: Explained, images: Tensor, targets: Targets, layers: Sequence[str] = ("last",)
+    model: Explained, images: Images, targets: Targets, layers: Sequence[str] = ("last",)
 ) -> list[Maps]:
     """One Maps (B, T, *grid) per layer: sum over channels of the target's mean gradient x activation.
 
@@ -46,15 +54,15 @@ def explain(
     """
     modules = model.modules(layers)
     with torch.enable_grad(), leaves(modules) as found:
-        outputs = model.network(images)
+        outputs = model.network(images.pixels)
         scalars = targets.scalars(outputs)  # (B, T)
-    activations = [_grid_of(name, found.get(name), model.spatial_dims) for name in modules]
-    weights = _weights(scalars, activations)
+    activations = [model.grid(name, found.get(name)) for name in modules]
+    weights = _weights(scalars, [found[name] for name in modules], list(modules), model)
     maps = []
     for name, activation, alpha in zip(modules, activations, weights):
         grid = tuple(activation.shape[2:])
         values = torch.bmm(alpha, activation.detach().flatten(2)).unflatten(2, grid)  # (B, T, *grid)
-        frame = model.frame(name, tuple(images.shape[1:]), grid)
+        frame = model.frame(name, images.shape, grid)
         maps.append(
             Maps(
                 source=name,
@@ -67,27 +75,19 @@ def explain(
     return maps
 
 
-def _weights(scalars: Tensor, activations: list[Tensor]) -> list[Tensor]:
+def _weights(scalars: Tensor, leaves: list[Tensor], names: list[str], model: Explained) -> list[Tensor]:
     """For each layer the spatial mean of each target's gradient, (B, T, K)."""
-    axes = tuple(range(2, activations[0].ndim))
     found = []
     for target in range(scalars.shape[1]):
         # images are independent in evaluation mode: the gradient of the batch's sum is each image's own
         last = target == scalars.shape[1] - 1
         gradients = torch.autograd.grad(
-            scalars[:, target].sum(), activations, retain_graph=not last, allow_unused=True
+            scalars[:, target].sum(), leaves, retain_graph=not last, allow_unused=True
         )
         if any(gradient is None for gradient in gradients):
             raise NotApplicable("a target does not depend on the layer")
-        found.append([gradient.mean(dim=axes) for gradient in gradients])
+        found.append([model.grid(*pair).flatten(2).mean(dim=2) for pair in zip(names, gradients)])
     return [torch.stack(layer, dim=1) for layer in zip(*found)]
-
-
-def _grid_of(name: str, activation: Tensor | None, spatial_dims: int) -> Tensor:
-    if activation is None or activation.ndim != spatial_dims + 2:
-        shape = None if activation is None else tuple(activation.shape)
-        raise NotApplicable(f"layer '{name}' gives {shape}, not channels on a {spatial_dims}-D grid")
-    return activation
 
 
 @contextmanager

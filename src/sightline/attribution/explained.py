@@ -1,0 +1,236 @@
+"""What a method is given: a batch of images, and a frozen network with what there is to know of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain
+from math import prod
+
+import torch
+from torch import Tensor, nn
+
+from sightline.attribution.discovery import TokenGrid, last_grid, token_grid
+from sightline.attribution.layers import place, usual_resize
+from sightline.errors import ConfigError
+from sightline.frames import Frame
+from sightline.randomness import derived_seed
+
+
+class NotApplicable(Exception):
+    """Raised by `explain` where only the run shows that a method does not suit the model: the reason."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """A batch as methods see it: `pixels` (B, C, [D,] H, W), normalised; `names` are the images' ids.
+
+    Draws follow from `seed`, a purpose and the image alone, so that no batching changes them.
+    """
+
+    pixels: Tensor
+    names: tuple[str, ...]
+    seed: int = 0
+
+    @staticmethod
+    def of(pixels: Tensor, seed: int = 0) -> Images:
+        """Images named by their index."""
+        return Images(pixels, tuple(str(index) for index in range(len(pixels))), seed)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(C, [D,] H, W) of one image."""
+        return tuple(self.pixels.shape[1:])
+
+    def generator(self, index: int, purpose: str) -> torch.Generator:
+        """A generator on the CPU for image `index` alone."""
+        return _generator(self.seed, purpose, self.names[index])
+
+    def shared_generator(self, purpose: str) -> torch.Generator:
+        """A generator on the CPU that gives every image of the study the same draws."""
+        return _generator(self.seed, purpose)
+
+
+def _generator(*unit: object) -> torch.Generator:
+    return torch.Generator().manual_seed(derived_seed(*unit) % 2**63)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one image costs a method: passes through the whole network, memory, storage.
+
+    `forwards` and `backwards` count rows (an image seen once is one row); `rows` is how many of them a pass
+    holds at once with their graph; `values` are the numbers kept.
+    """
+
+    forwards: float
+    backwards: float
+    rows: int
+    values: int
+
+
+@dataclass
+class Passes:
+    """Rows that have gone through a network, forwards and backwards, and the shape of the last input."""
+
+    forwards: int = 0
+    backwards: int = 0
+    input_shape: tuple[int, ...] | None = None
+
+    def watch(self, network: nn.Module) -> nn.Module:
+        """`network`, every pass of which is counted from now on."""
+
+        def before(_module: nn.Module, inputs: tuple) -> None:
+            self.forwards += len(inputs[0])
+            self.input_shape = tuple(inputs[0].shape[1:])
+
+        def after(_module: nn.Module, _inputs: tuple, output: object) -> None:
+            if isinstance(output, Tensor) and output.requires_grad:
+                output.register_hook(self._count_backward)
+
+        network.register_forward_pre_hook(before)
+        network.register_forward_hook(after)
+        return network
+
+    def _count_backward(self, gradient: Tensor) -> None:
+        self.backwards += len(gradient)
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A trained network with what methods need to know of it; the network is put to evaluation and frozen.
+
+    `layers` and `attention` are the architecture's LAYERS and ATTENTION; `placement` says where cells of a
+    layer lie: "true" (receptive-field centres) or "usual_resize". `references` are images (R, C, [D,] H, W)
+    that some methods compare with; `micro_batch` is how many rows a loop of forwards takes at once.
+    """
+
+    network: nn.Module
+    labels: tuple[str, ...]
+    layers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    attention: Mapping[str, str] = field(default_factory=dict)
+    spatial_dims: int = 2
+    device: torch.device = torch.device("cpu")
+    placement: str = "true"
+    references: Tensor | None = None
+    micro_batch: int = 16
+    passes: Passes = field(default_factory=Passes, init=False, repr=False, compare=False)
+    _known: dict = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Freeze the network: no gradient is ever taken of its weights."""
+        if self.placement not in ("true", "usual_resize"):
+            raise ConfigError(f"placement {self.placement!r}; expected 'true' or 'usual_resize'")
+        self.passes.watch(self.network.to(self.device).eval().requires_grad_(False))
+
+    @cached_property
+    def unshared(self) -> nn.Module:
+        """The same network, each use of a ReLU a module of its own, nothing in place (`graph.unshared`).
+
+        Weights are shared, outputs equal to the bit. Raises `NotApplicable` where it cannot be traced.
+        """
+        from sightline.attribution import graph
+
+        return self.passes.watch(graph.unshared(self.network).eval())
+
+    def modules(self, names: Sequence[str]) -> dict[str, nn.Module]:
+        """Modules by name, in order; a name of `layers` stands for its modules. `KeyError` for others.
+
+        `last`, where the architecture does not say, is the last grid before the final layer (`last_grid`).
+        """
+        known = dict(self.network.named_modules())
+        return {
+            one: known[one] for name in names for one in self.layers.get(name) or self._last(name) or (name,)
+        }
+
+    def has_layers(self, names: Sequence[str]) -> str | None:
+        """A reason where one of `names` stands for no module, else None. Whether it has a grid shows later."""
+        known = {*self.layers, "last", *(name for name, _ in self.network.named_modules())}
+        missing = [name for name in names if name not in known]
+        return f"the network has no layer {', '.join(missing)}" if missing else None
+
+    def _last(self, name: str) -> tuple[str, ...]:
+        if name != "last":
+            return ()
+        shape = self.input_shape
+        if ("last", shape) not in self._known:
+            self._known["last", shape] = last_grid(self.network, shape)
+        found = self._known["last", shape]
+        if found is None:
+            raise NotApplicable("no layer before the final one has cells with a place in the input; name one")
+        return (found,)
+
+    def cells(self, names: Sequence[str]) -> int:
+        """How many cells the grids of the layers `names` have together, for the last input shape."""
+        shapes: dict[str, tuple[int, ...]] = {}
+
+        def note(name: str):
+            def hook(_module: nn.Module, _inputs: tuple, output: object) -> None:
+                shapes[name] = tuple(self.grid(name, output).shape[2:])
+
+            return hook
+
+        modules = self.modules(names)
+        handles = [module.register_forward_hook(note(name)) for name, module in modules.items()]
+        try:
+            with torch.no_grad():
+                self.network(torch.zeros((1, *self.input_shape), device=self.device))
+        finally:
+            for handle in handles:
+                handle.remove()
+        return sum(prod(shape) for shape in shapes.values())
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """(C, [D,] H, W) of what the network saw last; `run` shows it each batch's shape before explaining."""
+        if self.passes.input_shape is None:
+            raise ValueError("the network has seen no image yet: set passes.input_shape")
+        return self.passes.input_shape
+
+    def tokens(self) -> TokenGrid | None:
+        """How the network lays its tokens out, for the last input shape; None where it has none."""
+        key = ("tokens", self.input_shape)
+        if key not in self._known:
+            self._known[key] = token_grid(self.network, self.input_shape)
+        return self._known[key]
+
+    def grid(self, name: str, output: object) -> Tensor:
+        """The output of module `name` as channels on a grid (B, K, *grid), differentiable.
+
+        Tokens (B, L, K) are laid out on the patch grid, those before the patches (class token) left out.
+        Raises `NotApplicable` where it is neither.
+        """
+        if isinstance(output, Tensor) and output.ndim == self.spatial_dims + 2:
+            return output
+        if isinstance(output, Tensor) and output.ndim == 3:
+            tokens = self.tokens()
+            if tokens is not None and output.shape[1] == tokens.prefix + tokens.cells:
+                return output[:, tokens.prefix :].transpose(1, 2).unflatten(2, tokens.shape)
+        shape = tuple(output.shape) if isinstance(output, Tensor) else None
+        raise NotApplicable(f"layer '{name}' gives {shape}, not channels on a {self.spatial_dims}-D grid")
+
+    def frame(self, layer: str, input_shape: tuple[int, ...], grid: tuple[int, ...]) -> Frame:
+        """Where the output `grid` of module `layer` lies in inputs of `input_shape` (C, [D,] H, W).
+
+        Raises `NotApplicable` where its cells have no place that follows from the network's operations.
+        """
+        if self.placement == "usual_resize":
+            return usual_resize(input_shape[1:], grid)
+        key = (layer, tuple(input_shape))
+        if key not in self._known:
+            names = {layer, *self.attention.values(), *chain.from_iterable(self.layers.values())}
+            found = place(self.network, sorted(names), input_shape)  # one forward for all
+            self._known.update({(name, tuple(input_shape)): placed for name, placed in found.items()})
+        frame = self._known[key] or self._frame_of_tokens(layer, grid)
+        if frame is None or frame.shape != tuple(grid):
+            raise NotApplicable(
+                f"the place of layer '{layer}' in the input does not follow from the network's operations; "
+                "choose another layer, or the run's placement 'usual_resize'"
+            )
+        return frame
+
+    def _frame_of_tokens(self, layer: str, grid: tuple[int, ...]) -> Frame | None:
+        """Tokens lie where the patches lie that they were made of, as far as a layer keeps their order."""
+        tokens = self.tokens()
+        return tokens.frame if tokens is not None and tokens.shape == tuple(grid) else None
