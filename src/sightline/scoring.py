@@ -108,13 +108,13 @@ def score(
     """Table `scores` of one (dataset, model, seed, condition, method): all `images` (columns image, subject).
 
     `saliency(image, reading)` is the map in the scoring frame, or why there is none. Each metric is scored
-    against the references that it applies to (its `METRICS`), each reader, each leave-out. A row holds a
-    value with status `ok`, or none with the status it inherits, `missing` (no reference) or `undefined`, and
-    the reason.
+    against the references that it applies to (its `METRICS`), each reader, each leave-out; one that needs no
+    reference once per map, with reference "". A row holds a value with status `ok`, or none with the status
+    it inherits, `missing` (no reference) or `undefined`, and the reason.
     """
     asked, rows = Asked(names), []
     for image in images.itertuples():
-        targets = [target(reference, image.image) for reference in references]
+        targets = [*(target(reference, image.image) for reference in references), ALONE]
         for reading in readings:
             ranked = rank(saliency(image.image, reading))
             for each in targets:
@@ -124,11 +124,35 @@ def score(
 
 
 def table(maps_of: MapsOf, rows: Sequence[tuple]) -> pd.DataFrame:
-    """Rows (reading, image, subject, reference, *those of `score_target`) as table `scores`."""
-    frame = pd.DataFrame(rows, columns=list(tables.SCHEMAS["scores"].columns)[len(tables.OF_MAP) :])
+    """Rows (reading, image, subject, reference, *those of `score_target`) as table `scores`.
+
+    `rows` are all that there are of these maps: some metrics choose a threshold on the other subjects.
+    """
+    frame = pd.DataFrame(settled(rows), columns=list(tables.SCHEMAS["scores"].columns)[len(tables.OF_MAP) :])
     for at, column in enumerate(tables.OF_MAP):
         frame.insert(at, column, getattr(maps_of, column))
     return frame
+
+
+def settled(rows: Sequence[tuple]) -> list[tuple]:
+    """`rows` of `table` in which values that are arrays became numbers, by their metric's `across`.
+
+    Such a metric's value for an image depends on the images of other subjects: of the same reading and
+    reference. Where there are none, the row is `undefined`.
+    """
+    rows, together = list(rows), {}
+    for at, (reading, _, _, reference, _, metric, _, value, *_) in enumerate(rows):
+        if isinstance(value, np.ndarray):
+            together.setdefault((reading, reference, metric), []).append(at)
+    known = families() if together else {}
+    for (_, _, metric), places in together.items():
+        family = known[metric]
+        values = family.across(np.stack([rows[at][7] for at in places]), [rows[at][2] for at in places])
+        for at, value in zip(places, values):
+            lost = np.isnan(value)
+            found = (None, "undefined", family.UNSETTLED) if lost else (float(value), "ok", None)
+            rows[at] = (*rows[at][:7], *found)
+    return rows
 
 
 @dataclass(frozen=True)
@@ -136,7 +160,7 @@ class Target:
     """One reference of one image, prepared for many maps; `absent` holds (reader, why) of the missing."""
 
     name: str
-    kind: str  # gaze | region
+    kind: str  # gaze | region | none
     readers: tuple[str, ...] = ()  # one per row of references; "" for a region
     references: References | None = None
     shape: tuple[int, ...] = ()
@@ -147,6 +171,14 @@ class Target:
         """This target with the reference of one reader alone."""
         one = References(self.references.density[at : at + 1], self.references.standard[at : at + 1])
         return replace(self, readers=self.readers[at : at + 1], references=one, absent=())
+
+    @property
+    def there(self) -> bool:
+        """Whether a map can be scored against it."""
+        return self.references is not None or self.kind == "none"
+
+
+ALONE = Target("", "none", ("",))  # of metrics that look at the map alone
 
 
 class Asked:
@@ -173,7 +205,7 @@ class Asked:
 
     def evaluate(self, ranked: Ranked, target: Target) -> dict[tuple[str, str], np.ndarray]:
         """{(metric, leave_out): scores (readers,)} of a map against a target that is there."""
-        if target.references is None:
+        if not target.there:
             return {pair: np.array([np.nan]) for pair in self.pairs(target)}
         biases = {name: bias for name, bias in target.center_biases.items() if isinstance(bias, References)}
         wanted = list(dict.fromkeys(name for name, _ in self.pairs(target)))
@@ -226,16 +258,19 @@ def rank(answer: Answer) -> Ranked | Absent:
 
 
 def score_target(target: Target, ranked: Ranked | Absent, asked: Asked) -> Iterator[tuple]:
-    """(reader, metric, center_bias, value, status, reason) for everything asked of `target`."""
+    """(reader, metric, center_bias, value, status, reason) for everything asked of `target`.
+
+    The value is an array (T,) where the metric is settled later (`settled`).
+    """
     pairs = asked.pairs(target)
     inherited = dict(target.absent)
     if isinstance(ranked, Absent):  # what is wrong with the map is said before what is with the reference
         inherited = dict.fromkeys([*inherited, *target.readers], ranked)
     for reader, why in inherited.items():
         yield from ((reader, name, leave_out, None, why.status, why.reason) for name, leave_out in pairs)
-    if isinstance(ranked, Absent) or target.references is None:
+    if isinstance(ranked, Absent) or not target.there:
         return
-    if ranked.shape != target.shape:
+    if target.references is not None and ranked.shape != target.shape:
         raise ValueError(
             f"reference '{target.name}' has the grid {target.shape}, the map {ranked.shape}; expected one"
         )
@@ -244,12 +279,13 @@ def score_target(target: Target, ranked: Ranked | Absent, asked: Asked) -> Itera
     for name, leave_out in pairs:
         bias = target.center_biases.get(leave_out, lost)
         for at, reader in enumerate(target.readers):
-            if (name, leave_out) not in scores:
+            value = scores[name, leave_out][at] if (name, leave_out) in scores else None
+            if value is None:
                 yield (reader, name, leave_out, None, bias.status, bias.reason)
-            elif np.isnan(scores[name, leave_out][at]):
+            elif np.isnan(value).any():
                 yield (reader, name, leave_out, None, "undefined", _why_undefined(target, ranked))
             else:
-                yield (reader, name, leave_out, float(scores[name, leave_out][at]), "ok", None)
+                yield (reader, name, leave_out, float(value) if value.ndim == 0 else value, "ok", None)
 
 
 def _why_undefined(target: Target, ranked: Ranked) -> str:

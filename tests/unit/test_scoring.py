@@ -8,6 +8,8 @@ from sightline import center_bias, references, scoring, tables
 from sightline.errors import ConfigError
 from sightline.metrics.localisation import mass_inside, mass_over_area, pointing_game
 from sightline.metrics.similarity import auc, ncc, sauc, sncc
+from sightline.metrics.sparseness import gini
+from sightline.metrics.thresholds import THRESHOLDS, ious, tuned_threshold
 from sightline.scoring import Absent, GazeReference, MapsOf, RegionReference
 
 SHAPE = (18, 14)
@@ -265,3 +267,60 @@ def test_leaving_the_own_image_out_lowers_what_the_center_bias_takes_away():
     pooled = average.place([2, 2, 12, 16], SHAPE)
     left_out = average.without([maps[0]], [[2, 2, 12, 16]]).place([2, 2, 12, 16], SHAPE)
     assert sncc(maps[0], maps[0], left_out) > sncc(maps[0], maps[0], pooled) + 0.1
+
+
+def test_metrics_of_the_map_alone_have_one_row_a_map(tmp_path):
+    saliency = {"a": density(7), "b": np.zeros(SHAPE), "c": Absent("failed", "out of memory")}
+    rows = scoring.score(
+        OF,
+        images("a", "b", "c"),
+        ["signed", "relu"],
+        lambda image, reading: saliency[image],
+        [RegionReference("lungs", lambda image: density(1) > 0.003)],
+        ["gini", "mass_inside"],
+    )
+    tables.write("scores", rows, tmp_path / "scores.parquet")
+    assert len(rows) == 2 * 3 * 2
+    alone = rows[rows["metric"] == "gini"].set_index(["image", "reading"])
+    assert set(alone["reference"]) == {""} == set(alone["reader"]) == set(alone["center_bias"])
+    assert alone.loc[("a", "relu"), "value"] == gini(density(7)) > 0.1
+    assert alone.loc[("b", "relu"), ["status", "reason"]].tolist() == ["undefined", "the map is constant"]
+    assert alone.loc[("c", "relu"), ["status", "reason"]].tolist() == ["failed", "out of memory"]
+    assert only(rows, image="a", metric="mass_inside", reading="relu")["reference"] == "lungs"
+    without = scoring.score(OF, images("a"), [""], lambda *_: density(7), [], ["gini", "mass_inside"])
+    assert without["metric"].tolist() == ["gini"]
+
+
+def test_a_tuned_threshold_comes_from_the_other_subjects(tmp_path):
+    """Two films of one subject, one each of two others, one constant map; two references apart."""
+    films = images("a", "b", "c", "d", "e").assign(subject=["s", "s", "t", "u", "v"])
+    saliency = {name: density(at) for at, name in enumerate("abcd")} | {"e": np.ones(SHAPE)}
+    limits = {"large": 0.002, "small": 0.006}
+
+    def regions(name):
+        return RegionReference(name, lambda image: density(20 + ord(image)) > limits[name])
+
+    rows = scoring.score(
+        OF,
+        films,
+        [""],
+        lambda image, _: saliency[image],
+        [regions("large"), regions("small")],
+        ["iou_tuned", "iou_max"],
+    )
+    tables.write("scores", rows, tmp_path / "scores.parquet")
+    for name in limits:
+        for image, others in (("a", "cd"), ("b", "cd"), ("c", "abd"), ("d", "abc")):
+            masks = {film: regions(name).mask(film) for film in "abcd"}
+            best = tuned_threshold([saliency[film] for film in others], [masks[film] for film in others])
+            row = only(rows, image=image, reference=name, metric="iou_tuned")
+            expected = ious(saliency[image], masks[image])[THRESHOLDS.index(best)]
+            assert (row["value"], row["status"]) == (pytest.approx(expected, abs=1e-12), "ok")
+            assert row["value"] <= only(rows, image=image, reference=name, metric="iou_max")["value"]
+        row = only(rows, image="e", reference=name, metric="iou_tuned")
+        assert (row["status"], row["reason"]) == ("undefined", "the map is constant")
+    alone = scoring.score(
+        OF, films[:2], [""], lambda image, _: saliency[image], [regions("large")], ["iou_tuned"]
+    )
+    assert set(alone["status"]) == {"undefined"} and alone["value"].isna().all()
+    assert set(alone["reason"]) == {"there is no other subject to tune the threshold on"}

@@ -103,7 +103,23 @@ class Ranked:
     @cached_property
     def standard(self) -> np.ndarray:
         """Values (N,) of mean 0 and sum of squares 1, float64; NaN where the map is constant."""
-        return _standardised(self._given) if not self.constant else np.full(self.values.size, np.nan)
+        return standardised(self._given) if not self.constant else np.full(self.values.size, np.nan)
+
+    @cached_property
+    def unit(self) -> np.ndarray:
+        """Values (N,) from 0 (the lowest) to 1 (the highest), float64; NaN where the map is constant."""
+        values = self.values.astype(np.float64)
+        low, high = values.min(initial=np.inf), values.max(initial=-np.inf)
+        return (values - low) / (high - low) if not self.constant else np.full(values.size, np.nan)
+
+    @cached_property
+    def above_otsu(self) -> np.ndarray:
+        """Pixels (N,) above Otsu's threshold (1979; 256 bins over the map's range); none if constant."""
+        if self.constant:
+            return np.zeros(self.values.size, dtype=bool)
+        from skimage.filters import threshold_otsu
+
+        return self.unit > threshold_otsu(self.unit)
 
     @cached_property
     def ranks(self) -> np.ndarray:
@@ -158,7 +174,7 @@ def prepare(references: Sequence[np.ndarray] | np.ndarray, mask: np.ndarray | No
             raise ValueError("a reference density needs finite values, none negative, and at least one pixel")
         density[at] = values
         density[at] /= density[at].sum() or np.nan
-        standard[at] = _standardised(values)
+        standard[at] = standardised(values)
     return References(density, standard)
 
 
@@ -198,9 +214,9 @@ def _one(
             raise ValueError(f"shapes differ: {np.shape(array)} and {np.shape(saliency)}")
     if name in ("ncc", "sncc"):  # a correlation needs no density
         ranked = Ranked(saliency, mask)
-        score = _standardised(_flat(np.asarray(reference), mask)) @ ranked.standard
+        score = standardised(_flat(np.asarray(reference), mask)) @ ranked.standard
         if bias is not None:
-            score -= _standardised(_flat(np.asarray(bias), mask)) @ ranked.standard
+            score -= standardised(_flat(np.asarray(bias), mask)) @ ranked.standard
         return float(score)
     biases = {} if bias is None else {"given": prepare([bias], mask)}
     scores = evaluate([name], Ranked(saliency, mask), prepare([reference], mask), biases)
@@ -211,8 +227,8 @@ def _flat(array: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
     return array.ravel() if mask is None else array[np.asarray(mask, dtype=bool)]
 
 
-def _standardised(values: np.ndarray) -> np.ndarray:
-    """(N,) float64 of mean 0 and norm 1; NaN where constant."""
+def standardised(values: np.ndarray) -> np.ndarray:
+    """`values` (N,) as float64 of mean 0 and norm 1: dot products are correlations; NaN where constant."""
     if values.size == 0 or values.max() == values.min():
         return np.full(values.size, np.nan)
     largest = max(abs(float(values.max())), abs(float(values.min())))
