@@ -10,6 +10,7 @@ sys.path.insert(0, str(SOURCE))
 from sightline import provenance, seals
 from sightline.datasets import dataset as upstream
 from sightline.errors import SightlineError
+from sightline.modules import full_name
 from sightline.study import Study, importable_by_jobs
 
 importable_by_jobs(SOURCE)
@@ -79,10 +80,10 @@ def modules_of(rule_name, wildcards):
         names = [dataset["adapter"], *dataset["annotations"]]
         return [f"sightline.datasets.{name}" for name in names]
     if rule_name in ("train", "attribute"):
-        modules = [f"sightline.models.architectures.{model['architecture']}"]
+        names = [full_name("sightline.models.architectures", model["architecture"])]
         if rule_name == "attribute":
-            modules.append(f"sightline.attribution.methods.{method['kind']}")
-        return modules
+            names.append(full_name("sightline.attribution.methods", method["kind"]))
+        return names
     if rule_name in ("score", "score_baselines"):
         return [f"sightline.metrics.{path.stem}" for path in (SOURCE / "sightline/metrics").glob("*.py")]
     return []

@@ -15,16 +15,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from sightline import modules
 from sightline.errors import ConfigError
 
 SOURCE = Path(__file__).resolve().parents[1]
 MOST_SHOWN = 5  # problems of one configuration shown at once
 
 
+def _tree(path: Path) -> ast.Module:
+    try:
+        return ast.parse(path.read_bytes(), filename=str(path))
+    except SyntaxError as error:
+        raise ConfigError(f"config: {path}:{error.lineno}: not valid Python: {error.msg}") from error
+
+
 @functools.cache
 def _literals(path: Path, modified: int, size: int) -> dict[str, Any]:
     found = {}
-    for node in ast.parse(path.read_bytes(), filename=str(path)).body:
+    for node in _tree(path).body:
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
         for target in targets:
             if (
@@ -40,6 +48,8 @@ def _literals(path: Path, modified: int, size: int) -> dict[str, Any]:
 
 
 def _path(module: str, source: Path) -> Path:
+    if modules.is_file(module):
+        return modules.located(module)
     path = source / (module.replace(".", "/") + ".py")
     if not path.is_file():
         package, _, name = module.rpartition(".")
@@ -50,8 +60,8 @@ def _path(module: str, source: Path) -> Path:
 def read(module: str, source: Path = SOURCE) -> dict[str, Any]:
     """The literal constants (NAMES_IN_CAPITALS) of `module`, e.g. "sightline.attribution.methods.gradcam".
 
-    `source` is the folder that holds `sightline/`. Raises `ConfigError` where there is no such module, naming
-    those that there are.
+    `source` is the folder that holds `sightline/`; a path that ends in .py is a user's file. Raises
+    `ConfigError` where there is no such module, naming those that there are.
     """
     path = _path(module, source)
     stat = path.stat()
@@ -63,6 +73,15 @@ def available(package: str, source: Path = SOURCE) -> list[str]:
     folder = source / package.replace(".", "/")
     names = sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
     return [name for name in names if "OPTIONS" in read(f"{package}.{name}", source)]
+
+
+def defined(module: str, source: Path = SOURCE) -> set[str]:
+    """The functions, classes and constants that `module` defines at its top, read without importing it."""
+    found: set[str] = set()
+    for node in _tree(_path(module, source)).body:
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", node)]
+        found |= {getattr(target, "id", getattr(target, "name", "")) for target in targets}
+    return found - {""}
 
 
 def schema(module: str, source: Path = SOURCE) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sightline.errors import SightlineError
+from sightline.modules import is_file, located
 
 PROJECT = "sightline"
 # import names whose distribution is called otherwise
@@ -160,16 +161,26 @@ def _located(root: Path, module: str) -> Path | None:
 
 @dataclass
 class Closure:
-    """Modules reached, with their files; those named, not only passed through; foreign ones, with a place."""
+    """Modules reached, with their files; those named, not only passed through; foreign ones, with a place.
+
+    `files` are a user's own, by their path.
+    """
 
     reached: dict[str, Path]
     named: set[str]
     foreign: dict[str, str]
+    files: dict[str, Path]
 
 
 def _closure(script: Path, root: Path, modules: Iterable[str]) -> Closure:
-    closure = Closure({}, set(), {})
-    waiting = [(module, "", f"{script}: the extra modules of its rule") for module in modules]
+    modules = list(modules)
+    files = {name: located(name) for name in modules if is_file(name)}
+    closure = Closure({}, set(), {}, files)
+    waiting = [
+        (module, "", f"{script}: the extra modules of its rule") for module in modules if module not in files
+    ]
+    for path in files.values():
+        waiting += [(module, name, f"{path}:{line}") for module, name, line in _source(path).imports]
     waiting += [(module, name, f"{script}:{line}") for module, name, line in _source(script).imports]
     while waiting:
         module, name, place = waiting.pop()
@@ -255,6 +266,7 @@ def parts(script: Path | str, root: Path | str, modules: Iterable[str] = ()) -> 
     closure = _closure(script, root, modules)
     found = {"script": _source(script).digest}
     found.update({module: _source(path).digest for module, path in closure.reached.items()})
+    found.update({name: _source(path).digest for name, path in closure.files.items()})
     found.update({path.relative_to(root).as_posix(): _digest(path) for path in _data_files(closure)})
     lock = root / "requirements.lock"
     for module, place in closure.foreign.items():
@@ -275,8 +287,9 @@ def fingerprint(script: Path | str, root: Path | str, modules: Iterable[str] = (
     Counted: the script; each project module (`root`/src/sightline) that it imports, directly or not, also
     inside functions, as syntax without comments, docstrings and layout; packages' files that are not Python
     (`_data_files`); the versions in `root`/requirements.lock of the third-party packages that these name, and
-    no others. `modules` adds project modules that the script finds by name at run time. Raises
-    `SightlineError`, naming file and line, for an import that cannot be placed and for a syntax error.
+    no others. `modules` adds what the script finds by name at run time: project modules, and files of a
+    user's own by their path (ending in .py; what lies beside them does not count). Raises `SightlineError`,
+    naming file and line, for an import that cannot be placed and for a syntax error.
     """
     text = "\n".join(f"{name} {value}" for name, value in parts(script, root, modules).items())
     return hashlib.sha256(text.encode()).hexdigest()

@@ -17,10 +17,12 @@ import yaml
 
 from sightline import options, study_names
 from sightline.errors import ConfigError
+from sightline.modules import full_name
 
 ADAPTERS = "sightline.datasets"
 ARCHITECTURES = "sightline.models.architectures"
 METHODS = "sightline.attribution.methods"
+TARGETS = "sightline.attribution.targets"
 SIDE = 224  # at which films are kept that no model sees: for the figures
 
 
@@ -89,20 +91,27 @@ class Study:
     def _model(self, name: str, given: dict) -> dict:
         where = f"models.{name}"
         architecture = given["architecture"]
-        arguments = self._completed(
-            ARCHITECTURES, architecture["name"], architecture["arguments"], f"{where}.architecture.arguments"
-        )
+        place = f"{where}.architecture.arguments"
+        name, arguments = architecture["name"], architecture["arguments"]
+        arguments = self._completed(ARCHITECTURES, name, arguments, place)
+        if name == "file":  # from here on the user's file is the architecture
+            name, arguments = arguments["path"], arguments["arguments"]
+            study_names.complete(name, study_names.NETWORK, f"{place}.path")
+            if "OPTIONS" in options.defined(name):
+                arguments = options.with_defaults(name, arguments, f"{place}.arguments")
         for key, section in (("train_on", "datasets"), ("labels", "label_sets"), ("recipe", "recipes")):
             study_names.known(given[key], self.config[section], f"{where}.{key}", section)
-        return given | {"architecture": architecture["name"], "arguments": arguments}
+        return given | {"architecture": name, "arguments": arguments}
 
     def _method(self, name: str, given: dict) -> dict:
-        chosen = without(given, "kind", "readings")
-        return {
-            "kind": given["kind"],
-            "readings": given["readings"],
-            "options": self._completed(METHODS, given["kind"], chosen, f"methods.{name}"),
-        }
+        where, kind, ours = f"methods.{name}", given["kind"], options.available(METHODS)
+        own = study_names.own_methods(self.config["method_folder"], ours)
+        study_names.known(kind, [*ours, *own], where, f"modules of {METHODS} or of method_folder")
+        if kind in own:  # from here on the user's file is the method
+            kind = own[kind]
+            study_names.complete(kind, study_names.METHOD, f"{where}.kind")
+        completed = options.with_defaults(full_name(METHODS, kind), without(given, "kind", "readings"), where)
+        return {"kind": kind, "readings": given["readings"], "options": completed}
 
     def _completed(self, package: str, module: str, given: dict, where: str) -> dict:
         study_names.known(module, options.available(package), where, f"the modules of {package}")

@@ -12,6 +12,10 @@ from sightline.errors import ConfigError
 
 Study = Any  # a `sightline.study.Study`, which imports this module
 
+# what a user's own method and network must define
+METHOD = ("OPTIONS", "PER_TARGET", "GRID", "NEEDS", "IDENTITY", "FAMILY", "SOURCE")
+METHOD += ("check", "cost", "explain")
+NETWORK = ("build",)
 CLASS_MIXES = ("thresholded", "weighted", "uniform", "predicted", "labelled", "none")
 
 
@@ -19,6 +23,33 @@ def known(name: str, allowed: Collection[str], where: str, what: str) -> None:
     """Raise `ConfigError` where `name`, used at `where`, is none of `allowed` (`what` they are)."""
     if name not in allowed:
         raise ConfigError(f"config: {where}: {options.unknown(name, sorted(allowed), what)}")
+
+
+def own_methods(folder: str | None, ours: Collection[str]) -> dict[str, str]:
+    """The methods of a user's `folder` (None: none): name -> path of its file.
+
+    Raises `ConfigError` where there is no such folder, and for a name that is one of `ours` too.
+    """
+    if folder is None:
+        return {}
+    if not Path(folder).is_dir():
+        raise ConfigError(f"config: method_folder: {folder}: no such folder; it starts at {Path.cwd()}")
+    found = {path.stem: str(path) for path in sorted(Path(folder).glob("[!_]*.py"))}
+    for name in sorted(set(found) & set(ours)):
+        raise ConfigError(
+            f"config: method_folder: {found[name]}: '{name}' is a method of Sightline's own; rename the file"
+        )
+    return found
+
+
+def complete(path: str, needed: Collection[str], where: str) -> None:
+    """Raise `ConfigError` where a user's file, used at `where`, does not define all that is `needed`."""
+    missing = [name for name in needed if name not in options.defined(path)]
+    if missing:
+        raise ConfigError(
+            f"config: {where}: {path} does not define {', '.join(missing)}; "
+            "docs/extending.md says what it must"
+        )
 
 
 def metrics() -> list[str]:

@@ -14,6 +14,7 @@ from sightline.attribution.batches import Batch
 from sightline.attribution.maps import Choice, Explained, Images, Method, Targets, classes, no_class
 from sightline.attribution.methods import attention, gradcam
 from sightline.attribution.readings import Outputs, Reading, Source, read
+from sightline.errors import ConfigError
 from sightline.frames import Frame
 from sightline.models.architectures import ag_sononet, sononet16
 
@@ -79,7 +80,8 @@ def test_every_class_equals_captum(dims, shape, layer):
 def test_equals_cam_where_the_head_is_mean_and_linear():
     model = small(hidden=False)
     images = pixels(3, 3, 24, 24)
-    (found,) = gradcam.explain(model, Images.of(images), classes(LABELS), layers=["relu"]
+    (found,) = gradcam.explain(
+        model, Images.of(images), classes(LABELS), layers=["relu"]
     )  # its last call: what is averaged
     network = model.network
     with torch.no_grad():
@@ -286,14 +288,14 @@ def test_errors_that_are_not_the_methods_stop_the_job():
 
 @pytest.mark.parametrize("kind", ["no_such_method", "../maps", ""])
 def test_an_unknown_method_is_named(kind):
-    with pytest.raises(maps.ConfigError, match="there is no file"):
+    with pytest.raises(ConfigError, match="there is no file"):
         run(small(), Method(kind))
 
 
 def test_unknown_classes_and_placements_are_named():
-    with pytest.raises(maps.ConfigError, match="pneumonia"):
+    with pytest.raises(ConfigError, match="pneumonia"):
         classes(LABELS, ["a", "pneumonia"])
-    with pytest.raises(maps.ConfigError, match="centre"):
+    with pytest.raises(ConfigError, match="centre"):
         Explained(Small(), LABELS, placement="centre")
 
 
@@ -304,4 +306,6 @@ def test_the_network_is_frozen_and_evaluated():
     images = pixels(2, 3, 64, 48)
     (found,) = gradcam.explain(model, Images.of(images), classes(model.labels))
     assert found.values.shape == (2, 14, 4, 3)
-    assert (found.outputs == gradcam.explain(model, Images.of(images), classes(model.labels))[0].outputs).all()
+    assert (
+        found.outputs == gradcam.explain(model, Images.of(images), classes(model.labels))[0].outputs
+    ).all()

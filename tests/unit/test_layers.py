@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src/sightline"
-GROUND = {"errors", "randomness", "tables", "arrays", "frames"}
+GROUND = {"errors", "randomness", "tables", "arrays", "frames", "modules"}
 # room -> the rooms that it may import besides itself and the ground
 ROOMS: dict[str, set[str]] = {
     "seals": set(),
@@ -183,7 +183,8 @@ HOSTS = [
 MACHINE = re.compile(
     r"(?<![\w.}>)])/(?:" + "|".join(["wo" + "rk", "ro" + "ot", "ho" + "me", "Us" + "ers", "t" + "mp"]) + r")/"
 )
-FOLDERS = ("src", "scripts", "rules", "workflow", "envs", "config", "docs", "tests", "benchmarks", ".ci")
+FOLDERS = ("src", "scripts", "rules", "workflow", "envs", "config", "docs", "tests", "benchmarks")
+FOLDERS += ("examples", ".ci")
 TEXT = {".py", ".smk", ".yaml", ".yml", ".md", ".toml", ".lock", ".cff", ".csv", ".css", ".json", ".txt", ""}
 
 

@@ -15,21 +15,20 @@ and with functions
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import ModuleType
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from sightline import modules
 from sightline.attribution.batches import Batch
 from sightline.attribution.explained import Cost, Explained, Images, NotApplicable
 from sightline.attribution.targets import Choice, Targets, classes, no_class
-from sightline.errors import ConfigError
 from sightline.frames import Frame
 
 __all__ = [
@@ -81,18 +80,18 @@ class Explanation:
 
 @dataclass(frozen=True)
 class Method:
-    """A method's module by its name, with its options."""
+    """A method's module by its name, or by the path of a user's file, with its options."""
 
     kind: str
     options: Mapping[str, object] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def module(self) -> ModuleType:
-        """The module `sightline.attribution.methods.<kind>`. Raises `ConfigError` where there is none."""
-        path = f"sightline.attribution.methods.{self.kind}"
-        if not self.kind.isidentifier() or importlib.util.find_spec(path) is None:
-            raise ConfigError(f"method {self.kind!r}: there is no file attribution/methods/{self.kind}.py")
-        return importlib.import_module(path)
+        """The module `sightline.attribution.methods.<kind>`, or the file where `kind` is its path.
+
+        Raises `ConfigError` where there is none.
+        """
+        return modules.load("sightline.attribution.methods", self.kind)
 
 
 def run(
