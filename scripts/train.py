@@ -25,6 +25,7 @@ def train(inputs, outputs, params, axes: dict, chosen_device: str) -> None:
         )
 
     net = network.build(params.architecture, len(params.labels), seed, **params.arguments)
+    network.check(net, len(params.labels), recipe.side)
     where = device.named(chosen_device)
     if params.weights is None:
         fit = training.fit(
