@@ -29,7 +29,10 @@ rule attribute:
         options=lambda wildcards: study.methods[wildcards.method]["options"],
         chosen=lambda wildcards: study.choice(wildcards, "images"),
         placement=lambda wildcards: study.choice(wildcards, "placement"),
+        targets=lambda wildcards: study.targets_of(wildcards),
         batch=study.config["compute"]["batch"],
+        micro_batch=study.config["compute"]["micro_batch"],
+        reference_images=lambda wildcards: study.reference_images_of(wildcards.method),
         threads=study.config["compute"]["threads"],
     script:
         "../scripts/attribute.py"

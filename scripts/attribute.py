@@ -4,17 +4,19 @@ import numpy as np
 
 from sightline import jobs, tables
 from sightline.attribution import batches, conditions, maps, store
+from sightline.attribution.explained import same_shape
 from sightline.models import device, network, weights
 from sightline.models.inputs import explain_input
 from sightline.preparation import open_store
-from sightline.randomness import derived_seed
+from sightline.randomness import derived_seed, generator
 
 
 def explain(inputs, outputs, params, axes: dict, chosen_device: str) -> None:
     """Write the maps with their values, and what the model says of the explained images."""
     images = tables.read("images", inputs.images)
     pixels = open_store(inputs.prepared, inputs.pixels)
-    model = explained(inputs, params, axes, chosen_device)
+    references = reference_images(images, pixels, params)
+    model = explained(inputs, params, axes, chosen_device, references)
     wanted = images[(images["split"] == "test") & (images["evaluated"] | (params.chosen == "test"))]["image"]
     held = sorted(set(wanted) & set(pixels.images(params.side, "explain")))
     plan = batches.plan({image: pixels.frame(image, params.side, "explain") for image in held}, params.batch)
@@ -23,16 +25,36 @@ def explain(inputs, outputs, params, axes: dict, chosen_device: str) -> None:
         stored = [pixels.get(image, params.side, "explain") for image in batch.images]
         return explain_input(np.stack(stored))
 
-    method = maps.Method(params.method, params.options)
-    explanations = maps.run(method, model, jobs.progress(plan, len(plan), "batches"), load)
-    said = store.write(explanations, axes, params.labels, outputs.maps, outputs.values)
     labels = tables.read("labels", inputs.labels, columns=["dataset", "image", "label", "value"])
+    method = maps.Method(params.method, params.options)
+    choice = maps.Choice(labels=tuple(params.labels), truth=truth_of(labels, params.labels), **params.targets)
+    batched = jobs.progress(plan, len(plan), "batches")
+    explanations = maps.run(method, model, batched, load, choice, params.study_seed)
+    said = store.write(explanations, axes, params.labels, outputs.maps, outputs.values)
     tables.write(
         "predictions", said.merge(labels, on=["dataset", "image", "label"], how="left"), outputs.predictions
     )
 
 
-def explained(inputs, params, axes: dict, chosen_device: str) -> maps.Explained:
+def truth_of(labels, names: list[str]):
+    """An image's true labels (n,), in the model's order; NaN where unknown."""
+    values = labels.pivot(index="image", columns="label", values="value").reindex(columns=names)
+    return lambda image: values.loc[image].to_numpy(dtype=float)
+
+
+def reference_images(images, pixels, params):
+    """Validation images (R, C, H, W) that some methods compare with, drawn once for the study; or None."""
+    kept = set(images.loc[images["split"] == "validate", "image"])
+    held = sorted(kept & set(pixels.images(params.side, "explain")))
+    count = min(params.reference_images, len(held))
+    if not count:
+        return None
+    chosen = generator(params.study_seed, "reference images").choice(held, count, replace=False)
+    found = [explain_input(pixels.get(image, params.side, "explain")[None]) for image in sorted(chosen)]
+    return same_shape(found)
+
+
+def explained(inputs, params, axes: dict, chosen_device: str, references) -> maps.Explained:
     """The trained network under the job's condition, with what methods need to know of it."""
     architecture = network.architecture(params.architecture)
 
@@ -49,6 +71,8 @@ def explained(inputs, params, axes: dict, chosen_device: str) -> maps.Explained:
         architecture.ATTENTION,
         device=device.named(chosen_device),
         placement=params.placement,
+        reference_images=references,
+        micro_batch=params.micro_batch,
     )
 
 

@@ -31,7 +31,10 @@ def explained(build: Callable[[], nn.Module], shape: tuple[int, ...], seed: int 
         network = randomised(build(), seed)
     generator = torch.Generator().manual_seed(seed + 1)
     references = torch.randn((4, *shape), generator=generator)
-    model = Explained(network, LABELS, spatial_dims=len(shape) - 1, references=references, micro_batch=8)
+    model = Explained(
+        network, LABELS, spatial_dims=len(shape) - 1, reference_images=references, micro_batch=8
+    )
+    model.passes.input_shape = shape
     return model, Images.of(torch.randn((2, *shape), generator=generator))
 
 

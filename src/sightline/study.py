@@ -64,6 +64,11 @@ class Study:
             | {"kind": given["kind"]}
             for name, given in self.config["conditions"].items()
         }
+        self.targets = {
+            name: options.with_defaults(TARGETS, without(given, "kind"), f"targets.{name}")
+            | {"kind": given["kind"]}
+            for name, given in self.config["targets"].items()
+        }
         for section in ("readings", "runs", "references", "baselines"):
             setattr(self, section, self.config[section])
         study_names.check(self)
@@ -138,7 +143,7 @@ class Study:
         """What the runs say of each cell beside its axes; two runs that differ on one cell are refused."""
         found: dict[Cell, dict[str, str]] = {}
         for name, run in self.runs.items():
-            choice = {key: run[key] for key in ("images", "placement")}
+            choice = {key: run[key] for key in ("images", "placement", "targets")}
             for axes in product(
                 run["datasets"], run["models"], run["seeds"], run["conditions"], run["methods"]
             ):
@@ -149,8 +154,24 @@ class Study:
         return found
 
     def choice(self, cell: Cell, key: str) -> str:
-        """`images` or `placement` of a cell (anything with its axes as attributes), as its run says."""
+        """`images`, `placement` or `targets` of a cell (anything with its axes as attributes), by its run."""
         return self._choices[Cell(cell.dataset, cell.model, int(cell.seed), cell.condition, cell.method)][key]
+
+    def targets_of(self, cell: Cell) -> dict:
+        """What is explained in a cell, with its options."""
+        return self.targets[self.choice(cell, "targets") or self._usual_targets(cell.method)]
+
+    def reference_images_of(self, method: str) -> int:
+        """How many reference images `method` compares with; 0 where it needs none."""
+        needed = "references" in self._stated(method, "NEEDS", ())
+        return self.config["compute"]["reference_images"] if needed else 0
+
+    def _usual_targets(self, method: str) -> str:
+        return "predicted_and_labelled" if self._stated(method, "GRID") == "input" else "all_classes"
+
+    def _stated(self, method: str, literal: str, default: Any = None) -> Any:
+        """A literal of the module of `method`."""
+        return options.read(full_name(METHODS, self.methods[method]["kind"])).get(literal, default)
 
     @cached_property
     def cells(self) -> list[Cell]:

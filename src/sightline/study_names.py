@@ -80,6 +80,11 @@ def _check_runs(study: Study) -> None:
         for key in ("models", "datasets", "conditions", "methods"):
             for name in given[key]:
                 known(name, getattr(study, key), f"runs.{run}.{key}", key)
+        if given["targets"] is not None:
+            known(given["targets"], study.targets, f"runs.{run}.targets", "targets")
+    for name, target in study.targets.items():
+        kinds = options.read("sightline.attribution.targets")["KINDS"]
+        known(target["kind"], kinds, f"targets.{name}.kind", "kinds of target")
     kinds = options.read("sightline.attribution.conditions")["KINDS"]
     for name, condition in study.conditions.items():
         known(condition["kind"], kinds, f"conditions.{name}.kind", "kinds of condition")

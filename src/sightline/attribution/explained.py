@@ -10,6 +10,7 @@ from math import prod
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from sightline.attribution.discovery import TokenGrid, last_grid, token_grid
 from sightline.attribution.layers import place, usual_resize
@@ -54,6 +55,21 @@ class Images:
 
 def _generator(*unit: object) -> torch.Generator:
     return torch.Generator().manual_seed(derived_seed(*unit) % 2**63)
+
+
+def same_shape(images: Sequence[Tensor], shape: tuple[int, ...] | None = None) -> Tensor:
+    """Batches of images (b, C, [D,] H, W) as one, in `shape` ([D,] H, W), by default the first one's.
+
+    Those of another shape are resized, linearly.
+    """
+    shape = tuple(images[0].shape[2:]) if shape is None else tuple(shape)
+    mode = "bilinear" if len(shape) == 2 else "trilinear"
+    return torch.cat(
+        [
+            one if tuple(one.shape[2:]) == shape else functional.interpolate(one, shape, mode=mode)
+            for one in images
+        ]
+    )
 
 
 @dataclass(frozen=True)
@@ -102,8 +118,8 @@ class Explained:
     """A trained network with what methods need to know of it; the network is put to evaluation and frozen.
 
     `layers` and `attention` are the architecture's LAYERS and ATTENTION; `placement` says where cells of a
-    layer lie: "true" (receptive-field centres) or "usual_resize". `references` are images (R, C, [D,] H, W)
-    that some methods compare with; `micro_batch` is how many rows a loop of forwards takes at once.
+    layer lie: "true" (receptive-field centres) or "usual_resize". `reference_images` (R, C, [D,] H, W)
+    are what some methods compare with; `micro_batch` is how many rows a loop of forwards takes at once.
     """
 
     network: nn.Module
@@ -113,7 +129,7 @@ class Explained:
     spatial_dims: int = 2
     device: torch.device = torch.device("cpu")
     placement: str = "true"
-    references: Tensor | None = None
+    reference_images: Tensor | None = None
     micro_batch: int = 16
     passes: Passes = field(default_factory=Passes, init=False, repr=False, compare=False)
     _known: dict = field(default_factory=dict, init=False, repr=False, compare=False)
@@ -134,6 +150,17 @@ class Explained:
 
         return self.passes.watch(graph.unshared(self.network).eval())
 
+    @property
+    def references(self) -> Tensor | None:
+        """The reference images in the last input's shape (resized where theirs differs), or None."""
+        if self.reference_images is None:
+            return None
+        shape = self.input_shape
+        if ("references", shape) not in self._known:
+            resized = same_shape([self.reference_images], shape[1:])
+            self._known["references", shape] = resized.to(self.device)
+        return self._known["references", shape]
+
     def modules(self, names: Sequence[str]) -> dict[str, nn.Module]:
         """Modules by name, in order; a name of `layers` stands for its modules. `KeyError` for others.
 
@@ -145,7 +172,7 @@ class Explained:
         }
 
     def has_layers(self, names: Sequence[str]) -> str | None:
-        """A reason where one of `names` stands for no module, else None. Whether it has a grid shows later."""
+        """A reason where one of `names` stands for no module, else None. Its grid shows when it runs."""
         known = {*self.layers, "last", *(name for name, _ in self.network.named_modules())}
         missing = [name for name in names if name not in known]
         return f"the network has no layer {', '.join(missing)}" if missing else None
@@ -163,11 +190,11 @@ class Explained:
 
     def cells(self, names: Sequence[str]) -> int:
         """How many cells the grids of the layers `names` have together, for the last input shape."""
-        shapes: dict[str, tuple[int, ...]] = {}
+        found: dict[str, object] = {}
 
         def note(name: str):
             def hook(_module: nn.Module, _inputs: tuple, output: object) -> None:
-                shapes[name] = tuple(self.grid(name, output).shape[2:])
+                found[name] = output
 
             return hook
 
@@ -179,11 +206,11 @@ class Explained:
         finally:
             for handle in handles:
                 handle.remove()
-        return sum(prod(shape) for shape in shapes.values())
+        return sum(prod(self.grid(name, output).shape[2:]) for name, output in found.items())
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """(C, [D,] H, W) of what the network saw last; `run` shows it each batch's shape before explaining."""
+        """(C, [D,] H, W) of what the network saw last; `run` sets it before each batch is explained."""
         if self.passes.input_shape is None:
             raise ValueError("the network has seen no image yet: set passes.input_shape")
         return self.passes.input_shape
