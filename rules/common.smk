@@ -76,6 +76,7 @@ def modules_of(rule_name, wildcards):
     dataset = study.datasets.get(getattr(wildcards, "dataset", None))
     model = study.models.get(getattr(wildcards, "model", None))
     method = study.methods.get(getattr(wildcards, "method", None))
+    condition = study.conditions.get(getattr(wildcards, "condition", None))
     if rule_name == "read_dataset":
         names = [dataset["adapter"], *dataset["annotations"]]
         return [f"sightline.datasets.{name}" for name in names]
@@ -83,6 +84,7 @@ def modules_of(rule_name, wildcards):
         names = [full_name("sightline.models.architectures", model["architecture"])]
         if rule_name == "attribute":
             names.append(full_name("sightline.attribution.methods", method["kind"]))
+            names.append(f"sightline.attribution.conditions.{condition['kind']}")
         return names
     if rule_name in ("score", "score_baselines"):
         return [f"sightline.metrics.{path.stem}" for path in (SOURCE / "sightline/metrics").glob("*.py")]

@@ -3,7 +3,8 @@
 import numpy as np
 
 from sightline import jobs, tables
-from sightline.attribution import batches, conditions, maps, store
+from sightline.attribution import batches, maps, store
+from sightline.attribution.condition import Condition
 from sightline.attribution.explained import same_shape
 from sightline.models import device, network, weights
 from sightline.models.inputs import explain_input
@@ -15,15 +16,17 @@ def explain(inputs, outputs, params, axes: dict, chosen_device: str) -> None:
     """Write the maps with their values, and what the model says of the explained images."""
     images = tables.read("images", inputs.images)
     pixels = open_store(inputs.prepared, inputs.pixels)
-    references = reference_images(images, pixels, params)
-    model = explained(inputs, params, axes, chosen_device, references)
     wanted = images[(images["split"] == "test") & (images["evaluated"] | (params.chosen == "test"))]["image"]
     held = sorted(set(wanted) & set(pixels.images(params.side, "explain")))
-    plan = batches.plan({image: pixels.frame(image, params.side, "explain") for image in held}, params.batch)
+    condition = Condition(**params.condition)
+    frames = {image: condition.placed(pixels.frame(image, params.side, "explain")) for image in held}
+    plan = batches.plan(frames, params.batch)
+    references = reference_images(images, pixels, params)
+    model = explained(inputs, params, axes, chosen_device, references, plan)
 
     def load(batch):
-        stored = [pixels.get(image, params.side, "explain") for image in batch.images]
-        return explain_input(np.stack(stored))
+        stored = np.stack([pixels.get(image, params.side, "explain") for image in batch.images])
+        return explain_input(condition.pixels(stored, batch.images, params.study_seed))
 
     labels = tables.read("labels", inputs.labels, columns=["dataset", "image", "label", "value"])
     method = maps.Method(params.method, params.options)
@@ -54,7 +57,7 @@ def reference_images(images, pixels, params):
     return same_shape(found)
 
 
-def explained(inputs, params, axes: dict, chosen_device: str, references) -> maps.Explained:
+def explained(inputs, params, axes: dict, chosen_device: str, references, plan) -> maps.Explained:
     """The trained network under the job's condition, with what methods need to know of it."""
     architecture = network.architecture(params.architecture)
 
@@ -62,8 +65,9 @@ def explained(inputs, params, axes: dict, chosen_device: str, references) -> map
         return architecture.build(len(params.labels), **params.arguments)
 
     seed = derived_seed(params.study_seed, "condition", axes["model"], axes["seed"])
-    kind, options = params.condition["kind"], {k: v for k, v in params.condition.items() if k != "kind"}
-    net = conditions.apply(kind, options, weights.load(build(), inputs.weights), build, seed)
+    shape = (3, *plan[0].frames[0].shape) if plan else (3, params.side, params.side)
+    trained = weights.load(build(), inputs.weights)
+    net = Condition(**params.condition).network(trained, build, shape, seed)
     return maps.Explained(
         net,
         tuple(params.labels),

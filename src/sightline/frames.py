@@ -14,12 +14,15 @@ import numpy as np
 class Frame:
     """A grid of `shape` ([D,] H, W); per axis (x, y[, z]) its index is ``scale * image index + shift``.
 
-    Axes stay parallel to the image's. A frame composes: `then` places a grid given in this frame's pixels.
+    A negative scale turns an axis round. Where the grid's axes are not parallel to the image's, `matrix` has
+    their directions in the image as rows of length 1: ``scale * (matrix @ image index) + shift`` (`linear`
+    makes it). A frame composes: `then` places a grid given in this frame's pixels.
     """
 
     shape: tuple[int, ...]
     scale: tuple[float, ...]
     shift: tuple[float, ...]
+    matrix: tuple[tuple[float, ...], ...] | None = None
 
     @staticmethod
     def of_image(shape: tuple[int, ...]) -> Frame:
@@ -32,17 +35,44 @@ class Frame:
         scale = tuple(new / old for old, new in zip(reversed(shape), reversed(new_shape)))
         return Frame(tuple(new_shape), scale, tuple(0.5 * s - 0.5 for s in scale))
 
+    @staticmethod
+    def linear(shape: tuple[int, ...], matrix: np.ndarray, shift: np.ndarray) -> Frame:
+        """A grid whose index is ``matrix @ image index + shift``, in the order (x, y[, z]).
+
+        The one form of a frame: a diagonal matrix gives a frame without one. Raises `ValueError` where the
+        matrix has no inverse.
+        """
+        matrix, shift = np.asarray(matrix, dtype=np.float64), np.asarray(shift, dtype=np.float64)
+        lengths = np.linalg.norm(matrix, axis=1)
+        if not abs(np.linalg.det(matrix)) > 1e-12 * np.prod(lengths):
+            raise ValueError(f"a frame's matrix needs an inverse: {matrix.tolist()}")
+        if (matrix == np.diag(np.diag(matrix))).all():
+            return Frame(tuple(shape), tuple(np.diag(matrix).tolist()), tuple(shift.tolist()))
+        rows = tuple(tuple(row) for row in (matrix / lengths[:, None]).tolist())
+        return Frame(tuple(shape), tuple(lengths.tolist()), tuple(shift.tolist()), rows)
+
     def then(self, inner: Frame) -> Frame:
         """`inner`, given in this frame's pixels, as a frame of the image."""
+        if inner.matrix is not None:
+            part = _linear_part(inner)
+            return Frame.linear(inner.shape, part @ _linear_part(self), part @ self.shift + inner.shift)
         return Frame(
             inner.shape,
             tuple(a * b for a, b in zip(self.scale, inner.scale)),
             tuple(a * b + c for a, b, c in zip(self.shift, inner.scale, inner.shift)),
+            self.matrix,
         )
 
     def cropped(self, start: tuple[int, ...], shape: tuple[int, ...]) -> Frame:
         """A window of this frame: `start` is the index ([z,] y, x) of its first pixel; negative pads."""
-        return Frame(tuple(shape), self.scale, tuple(b - s for b, s in zip(self.shift, reversed(start))))
+        shift = tuple(b - s for b, s in zip(self.shift, reversed(start)))
+        return Frame(tuple(shape), self.scale, shift, self.matrix)
+
+
+def _linear_part(frame: Frame) -> np.ndarray:
+    """What takes image indices (x, y[, z]) to a frame's, but for its shift: (axes, axes)."""
+    scale = np.array(frame.scale)
+    return np.diag(scale) if frame.matrix is None else scale[:, None] * np.array(frame.matrix)
 
 
 def scoring_frame(image_shape: tuple[int, ...], scale: float) -> Frame:
@@ -55,9 +85,9 @@ def axis_weights(
 ) -> np.ndarray:
     """Weights (new_length, length) that resample one axis; new index = scale * old index + shift.
 
-    `linear`: interpolation between pixel centres, edge pixels repeated, when magnified (scale >= 1); the mean
-    over each new pixel's extent (area weights) when minified. `nearest`: the pixel whose extent holds the new
-    centre.
+    `linear`: interpolation between pixel centres, edge pixels repeated, when magnified (|scale| >= 1); the
+    mean over each new pixel's extent (area weights) when minified. `nearest`: the pixel whose extent holds
+    the new centre. A negative scale turns the axis round.
     """
     centres = (np.arange(new_length) - shift) / scale  # in old indices
     if kind == "nearest":
@@ -67,7 +97,7 @@ def axis_weights(
         return weights
     if kind != "linear":
         raise ValueError(f"unknown kind of resampling: {kind!r}; expected 'linear' or 'nearest'")
-    if scale >= 1.0:
+    if abs(scale) >= 1.0:
         weights = np.zeros((new_length, length))
         position = np.clip(centres, 0, length - 1)
         low = np.minimum(position.astype(int), max(length - 2, 0))
@@ -76,7 +106,11 @@ def axis_weights(
         weights[rows, low] += 1.0 - part
         weights[rows, np.minimum(low + 1, length - 1)] += part
         return weights
-    half = 0.5 / scale
+    return _area_weights(length, centres, 0.5 / abs(scale))
+
+
+def _area_weights(length: int, centres: np.ndarray, half: float) -> np.ndarray:
+    """Weights (centres, length) of the mean over `half` an extent to each side of `centres`, old indices."""
     edges = np.arange(length + 1) - 0.5
     start = np.clip(centres - half, -0.5, length - 0.5)[:, None]
     stop = np.clip(centres + half, -0.5, length - 0.5)[:, None]
@@ -91,12 +125,17 @@ def resample(values: np.ndarray, source: Frame, target: Frame, kind: str = "line
     """`values` (..., *source.shape) brought from `source` into `target`: (..., *target.shape), float64.
 
     Both frames belong to one image. Magnified axes are interpolated, minified ones averaged (`axis_weights`);
-    outside the source its edge pixels continue. Raises `ValueError` where `values` have another grid.
+    outside the source its edge pixels continue (`shown` tells where). Between grids that are turned against
+    each other, each axis of the source of which a target pixel spans more than one cell is averaged over that
+    span, then all axes are interpolated at the target's centres. Raises `ValueError` where `values` have
+    another grid.
     """
     dims = len(source.shape)
     if values.shape[values.ndim - dims :] != source.shape:
         raise ValueError(f"values have the grid {values.shape[-dims:]}, their frame has {source.shape}")
     result = np.asarray(values, dtype=np.float64)
+    if source.matrix != target.matrix:
+        return _turned(result, source, target, kind)
     for axis in range(dims):  # image axis: x is last in the array
         scale = target.scale[axis] / source.scale[axis]
         shift = target.shift[axis] - source.shift[axis] * scale
@@ -104,5 +143,54 @@ def resample(values: np.ndarray, source: Frame, target: Frame, kind: str = "line
         weights = axis_weights(
             source.shape[dims - 1 - axis], target.shape[dims - 1 - axis], scale, shift, kind
         )
-        result = np.moveaxis(np.tensordot(weights, result, axes=(1, at)), 0, at)
+        result = _along(result, at, weights)
     return result
+
+
+def _along(values: np.ndarray, at: int, weights: np.ndarray) -> np.ndarray:
+    """`values` with axis `at` (length) resampled by `weights` (new length, length)."""
+    return np.moveaxis(np.tensordot(weights, values, axes=(1, at)), 0, at)
+
+
+def _between(source: Frame, target: Frame) -> tuple[np.ndarray, np.ndarray]:
+    """Matrix (axes, axes) and shift (axes,): source index = matrix @ target index + shift, (x, y[, z])."""
+    matrix = _linear_part(source) @ np.linalg.inv(_linear_part(target))
+    return matrix, np.array(source.shift) - matrix @ target.shift
+
+
+def _turned(values: np.ndarray, source: Frame, target: Frame, kind: str) -> np.ndarray:
+    """`resample` between grids whose axes are not parallel."""
+    from scipy import ndimage  # most frames are parallel and need none
+
+    if kind not in ("linear", "nearest"):
+        raise ValueError(f"unknown kind of resampling: {kind!r}; expected 'linear' or 'nearest'")
+    matrix, shift = _between(source, target)
+    dims = len(source.shape)
+    spans = np.linalg.norm(matrix, axis=1)  # along each source axis: a round target pixel, in source cells
+    for axis, span in enumerate(spans if kind == "linear" else ()):
+        if span > 1.0:
+            side = source.shape[dims - 1 - axis]
+            values = _along(values, values.ndim - 1 - axis, _area_weights(side, np.arange(side), 0.5 * span))
+    flat = values.reshape(-1, *source.shape)
+    result = np.empty((len(flat), *target.shape))
+    for one, new in zip(flat, result):
+        ndimage.affine_transform(
+            one, matrix[::-1, ::-1], shift[::-1], target.shape, output=new,
+            order=1 if kind == "linear" else 0, mode="nearest", prefilter=False,
+        )  # fmt: skip
+    return result.reshape(*values.shape[: values.ndim - dims], *target.shape)
+
+
+def shown(source: Frame, target: Frame) -> np.ndarray:
+    """Which pixels of `target` have their centre within the grid of `source`: bool, of `target`'s shape.
+
+    Elsewhere `resample` only continues the source's edge: nothing was measured there. Compare maps of an
+    image and of its warped version on the pixels that both show.
+    """
+    matrix, shift = _between(source, target)
+    indices = np.ogrid[tuple(slice(side) for side in target.shape)]  # [z,] y, x
+    inside = np.ones(target.shape, dtype=bool)
+    for row, start, side in zip(matrix, shift, reversed(source.shape)):
+        index = start + sum(step * along for step, along in zip(row, reversed(indices)))
+        inside &= (index >= -0.5) & (index <= side - 0.5)
+    return inside

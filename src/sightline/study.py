@@ -21,6 +21,7 @@ from sightline.modules import full_name
 
 ADAPTERS = "sightline.datasets"
 ARCHITECTURES = "sightline.models.architectures"
+CONDITIONS = "sightline.attribution.conditions"
 METHODS = "sightline.attribution.methods"
 TARGETS = "sightline.attribution.targets"
 SIDE = 224  # at which films are kept that no model sees: for the figures
@@ -58,11 +59,7 @@ class Study:
         self.models = {name: self._model(name, given) for name, given in self.config["models"].items()}
         self.methods = {name: self._method(name, given) for name, given in self.config["methods"].items()}
         self.conditions = {
-            name: options.with_defaults(
-                "sightline.attribution.conditions", without(given, "kind"), f"conditions.{name}"
-            )
-            | {"kind": given["kind"]}
-            for name, given in self.config["conditions"].items()
+            name: self._condition(name, given) for name, given in self.config["conditions"].items()
         }
         self.targets = {
             name: options.with_defaults(TARGETS, without(given, "kind"), f"targets.{name}")
@@ -117,6 +114,10 @@ class Study:
             study_names.complete(kind, study_names.METHOD, f"{where}.kind")
         completed = options.with_defaults(full_name(METHODS, kind), without(given, "kind", "readings"), where)
         return {"kind": kind, "readings": given["readings"], "options": completed}
+
+    def _condition(self, name: str, given: dict) -> dict:
+        kind, chosen = given["kind"], without(given, "kind")
+        return {"kind": kind, "options": self._completed(CONDITIONS, kind, chosen, f"conditions.{name}")}
 
     def _completed(self, package: str, module: str, given: dict, where: str) -> dict:
         study_names.known(module, options.available(package), where, f"the modules of {package}")

@@ -85,9 +85,6 @@ def _check_runs(study: Study) -> None:
     for name, target in study.targets.items():
         kinds = options.read("sightline.attribution.targets")["KINDS"]
         known(target["kind"], kinds, f"targets.{name}.kind", "kinds of target")
-    kinds = options.read("sightline.attribution.conditions")["KINDS"]
-    for name, condition in study.conditions.items():
-        known(condition["kind"], kinds, f"conditions.{name}.kind", "kinds of condition")
 
 
 def _check_readings(study: Study) -> None:

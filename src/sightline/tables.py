@@ -189,13 +189,14 @@ SCHEMAS: dict[str, Schema] = {
             "shape": INTEGERS,  # of the grid, ([depth,] height, width)
             "scale": REALS,  # (x, y[, z]): grid index = scale * image index + shift
             "shift": REALS,
+            "matrix": REALS,  # row by row, of a turned grid: scale * (matrix @ image index) + shift
             "signed": FLAG,
             "identity": TEXT,  # what gap measures: completeness, conservation, differs_from_gradient ...
             "gap": REAL,  # how far it is from holding, relative
             "all_zero": FLAG,
             "non_finite": INTEGER,
         },
-        optional="reason offset shape scale shift identity gap",
+        optional="reason offset shape scale shift matrix identity gap",
     ),
     # ---- references in the scoring frame
     "gaze": _schema(

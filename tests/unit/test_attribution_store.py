@@ -1,12 +1,11 @@
-"""Batches and shards, maps on disk and back, conditions."""
+"""Batches and shards, maps on disk and back."""
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from sightline import tables
-from sightline.attribution import conditions, maps, store
+from sightline.attribution import maps, store
 from sightline.attribution.batches import Batch, plan, shard
 from sightline.attribution.maps import Explained, Explanation, Maps, Method, classes
 from sightline.errors import ConfigError, IntegrityError
@@ -189,39 +188,3 @@ def test_size_on_disk_is_estimated_before(tmp_path):
     one = {"i00": INPUTS["i00"]}
     paths, _ = written(tmp_path, "one", plan(one, 1))
     assert store.bytes_per_image([(8, 8), (4, 4), (2, 2)], 3) == paths[1].stat().st_size - 128
-
-
-# ---- conditions
-
-
-def build() -> nn.Module:
-    return ag_sononet.build(3, width=2)
-
-
-def weights(network: nn.Module) -> torch.Tensor:
-    return torch.cat([parameter.detach().flatten() for parameter in network.parameters()])
-
-
-def test_random_weights_are_the_architecture_drawn_anew():
-    network = build().eval()
-    before = weights(network).clone()
-    state = torch.get_rng_state()
-    drawn = conditions.apply("randomise", {"layers": "all"}, network, build, 7)
-    again = conditions.apply("randomise", {}, network, build, 7)
-    assert torch.equal(torch.get_rng_state(), state)
-    assert torch.equal(weights(drawn), weights(again))
-    assert not torch.equal(weights(drawn), before)
-    assert not torch.equal(weights(drawn), weights(conditions.apply("randomise", {}, network, build, 8)))
-    assert torch.equal(weights(network), before)
-    assert not drawn.training
-
-
-def test_clean_is_the_network_itself():
-    network = build()
-    assert conditions.apply("clean", {"layers": "all"}, network, build, 7) is network
-
-
-@pytest.mark.parametrize(("kind", "options"), [("blur", {}), ("randomise", {"layers": 3})])
-def test_unknown_conditions_are_named(kind, options):
-    with pytest.raises(ConfigError, match=r"blur|layers"):
-        conditions.apply(kind, options, build(), build, 0)

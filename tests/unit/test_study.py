@@ -55,7 +55,15 @@ def test_every_shipped_configuration_is_valid(path):
         ({"readings.weighted.clip": "positive"}, ["readings.weighted.clip", "relu"]),
         ({"runs.main.seeds": []}, ["runs.main.seeds"]),
         ({"runs.main.datasets": ["mri"]}, ["runs.main.datasets", "cxr"]),
-        ({"conditions.clean.kind": "blurred"}, ["conditions.clean.kind", "randomise"]),
+        ({"conditions.clean.kind": "blurred"}, ["conditions.clean", "randomise"]),
+        ({"conditions.clean.layers": 1}, ["conditions.clean.layers"]),
+        (
+            {"conditions.noise": {"kind": "gaussian_noise", "deviaton": 5}},
+            ["conditions.noise.deviaton", "did you mean 'deviation'"],
+        ),
+        ({"conditions.drawn": {"kind": "randomise", "layers": 0}}, ["drawn.layers", "minimum of 1"]),
+        ({"conditions.drawn": {"kind": "randomise", "layers": "last"}}, ["conditions.drawn.layers", "last"]),
+        ({"conditions.warped": {"kind": "affine", "shift": [0.1]}}, ["conditions.warped.shift"]),
         ({"scores.metrics": ["nss"]}, ["scores.metrics", "sauc"]),
         ({"references.lungs.source": None}, ["references.lungs", "source"]),
         ({"baselines": ["interobservers"]}, ["baselines", "interobserver"]),
@@ -97,3 +105,15 @@ def test_defaults_are_filled_in_at_every_depth():
     assert found.datasets["cxr"]["adapter_options"]["views"] == ["PA", "AP"]
     assert found.recipe_of("small")["optimizer"]["name"] == "adam"
     assert found.sides_of("cxr") == [32]
+
+
+def test_conditions_have_the_options_of_their_kind():
+    noise = {"kind": "gaussian_noise", "deviation": 25.5}
+    found = study(
+        **{"conditions.noise": noise, "conditions.two": {"kind": "randomise", "layers": 2}}
+    ).conditions
+    assert found["clean"] == {"kind": "clean", "options": {}}
+    assert found["noise"] == {"kind": "gaussian_noise", "options": {"deviation": 25.5}}
+    assert found["two"]["options"] == {
+        "layers": 2, "order": "top_down", "mode": "cascading", "stages": "layers"
+    }  # fmt: skip

@@ -66,7 +66,7 @@ def _rows(explanation: Explanation, writer: arrays.Writer) -> Iterable[dict]:
 
 def _row(image: str, target: str, source: str, status: str, reason: str | None) -> dict:
     row = {"image": image, "target": target, "source": source, "status": status, "reason": reason}
-    row |= dict.fromkeys(("offset", "shape", "scale", "shift", "identity", "gap"))
+    row |= dict.fromkeys(("offset", "shape", "scale", "shift", "matrix", "identity", "gap"))
     return row | {"signed": False, "all_zero": False, "non_finite": 0}
 
 
@@ -80,9 +80,8 @@ def _kept(maps: Maps, index: int, number: int, row: dict, frame: Frame, writer: 
     gap = None if maps.gap is None else float(maps.gap[index, number])
     row["identity"] = None if gap is None else row["identity"]
     place = {"shape": list(frame.shape), "scale": list(frame.scale), "shift": list(frame.shift)}
-    return (
-        row | place | {"offset": writer.append(values), "all_zero": not values.any(), "gap": gap}
-    )
+    place["matrix"] = None if frame.matrix is None else [part for line in frame.matrix for part in line]
+    return row | place | {"offset": writer.append(values), "all_zero": not values.any(), "gap": gap}
 
 
 def concatenate(
@@ -116,7 +115,7 @@ class MapStore:
         self.images: list[str] = sorted(table["image"].unique())
         self._problems = dict(zip(broken["image"], zip(broken["status"], broken["reason"])))
         self._columns = {
-            name: kept[name].to_numpy() for name in ("source", "target", "shape", "scale", "shift")
+            name: kept[name].to_numpy() for name in ("source", "target", "shape", "scale", "shift", "matrix")
         }
         self._offsets = kept["offset"].to_numpy(dtype=np.int64)
         names, starts, counts = np.unique(
@@ -148,6 +147,9 @@ class MapStore:
         shape, scale, shift = (
             tuple(self._columns[key][rows[0]].tolist()) for key in ("shape", "scale", "shift")
         )
+        matrix = self._columns["matrix"][rows[0]]
+        if matrix is not None:
+            matrix = tuple(tuple(line) for line in matrix.reshape(len(shape), -1).tolist())
         offsets = self._offsets[rows]
         try:
             if (np.diff(offsets) == np.prod(shape)).all():  # written together: one view, no copy
@@ -158,4 +160,4 @@ class MapStore:
             raise IntegrityError(
                 f"{self.values_path}: does not belong to {self.table_path} ({error}); make both again"
             ) from error
-        return Source(name, tuple(self._columns["target"][rows]), values, Frame(shape, scale, shift))
+        return Source(name, tuple(self._columns["target"][rows]), values, Frame(shape, scale, shift, matrix))
