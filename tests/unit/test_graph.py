@@ -163,10 +163,11 @@ def timm_densenet():
 
 
 def monai_resnet():
-    from monai.networks.nets import resnet10
+    from monai.networks.nets import ResNet
+    from monai.networks.nets.resnet import ResNetBlock
 
-    kinds = {"relu": 9, "maxpool3d": 1}
-    return resnet10(n_input_channels=1, num_classes=3, block_inplanes=[4, 4, 8, 8]), (2, 1, 16, 16, 16), kinds
+    network = ResNet(ResNetBlock, [1, 1, 1, 1], [4, 4, 8, 8], n_input_channels=1, num_classes=3)
+    return network, (2, 1, 16, 16, 16), {"relu": 9, "maxpool3d": 1}
 
 
 def monai_unet():
