@@ -28,9 +28,9 @@ class Absent:
 Answer = np.ndarray | Absent
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class MapsOf:
-    """Where the maps that are scored come from."""
+    """Where the maps that are scored come from: a cell of the grid."""
 
     dataset: str
     model: str

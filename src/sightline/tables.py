@@ -32,6 +32,7 @@ def _schema(key: str, columns: dict[str, pa.DataType], optional: str = "") -> Sc
 
 
 OF_MAP = {"dataset": TEXT, "model": TEXT, "seed": INTEGER, "condition": TEXT, "method": TEXT}
+SIDES = {f"{name}_{side}": kind for side in "ab" for name, kind in OF_MAP.items() if name != "dataset"}
 
 SCHEMAS: dict[str, Schema] = {
     # ---- what a dataset holds (one row says where it came from: dataset and image)
@@ -257,6 +258,47 @@ SCHEMAS: dict[str, Schema] = {
             "reason": TEXT,
         },
         optional="value reason",
+    ),
+    "agreements": _schema(
+        f"dataset kind {' '.join(SIDES)} reading metric image",
+        # maps against each other; the sides differ in one axis
+        {
+            "dataset": TEXT,
+            "kind": TEXT,  # the agreement's name in the configuration
+            "axis": TEXT,  # condition | seed | method | model
+            **SIDES,
+            "reading": TEXT,  # "a | b" where the sides have none in common
+            "image": TEXT,
+            "subject": TEXT,
+            "metric": TEXT,
+            "value": REAL,
+            "status": TEXT,  # ok | undefined | not_applicable | failed | missing
+            "reason": TEXT,
+        },
+        optional="value reason",
+    ),
+    "agreement_summary": _schema(
+        "dataset kind model_a condition_a method_a model_b condition_b method_b reading metric",
+        {
+            "dataset": TEXT,
+            "kind": TEXT,
+            "axis": TEXT,
+            **{name: kind for name, kind in SIDES.items() if not name.startswith("seed")},
+            "reading": TEXT,
+            "metric": TEXT,
+            "mean": REAL,
+            "low": REAL,
+            "high": REAL,
+            "sd": REAL,  # over pairs of maps
+            "rows": INTEGER,
+            "images": INTEGER,
+            "subjects": INTEGER,
+            "seeds": INTEGER,
+            "excluded": INTEGER,
+            "excluded_why": TEXT,
+            "interval": TEXT,
+        },
+        optional="mean low high sd",
     ),
     "summary": _schema(
         "dataset model condition method reading reference metric center_bias stratum level",

@@ -34,6 +34,7 @@ ROOMS: dict[str, set[str]] = {
     "baselines": {"scoring"},
     "references": {"scoring"},
     "saliency": {"attribution", "scoring"},
+    "agreement": {"metrics", "scoring", "intervals", "statistics"},
     "cells": set(),
     "intervals": {"cells"},
     "statistics": {"cells", "intervals"},

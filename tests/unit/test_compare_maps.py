@@ -1,0 +1,98 @@
+"""From stored maps to the table of agreements: the script on files as `attribute` writes them."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from scripts import compare_maps
+
+from sightline import arrays, tables
+from sightline.agreement.measures import measured
+from sightline.frames import Frame, resample, scoring_frame
+from sightline.scoring import MapsOf
+
+IMAGES = {"a": (64, 48), "b": (56, 48)}
+LABELS = ["fox", "ant"]
+
+
+def drawn(cell, image, label, grid):
+    return np.random.default_rng([cell.seed, len(cell.condition), ord(image), len(label)]).normal(size=grid)
+
+
+def stored(folder, cell, logits, grid=(7, 6)):
+    """Maps of both labels on a coarse grid, and predictions that give every image `logits`."""
+    rows, said = [], []
+    with arrays.Writer(folder / "values.npy", np.float32) as writer:
+        for image, shape in IMAGES.items():
+            frame = Frame.resized(shape, grid)
+            for at, label in enumerate(LABELS):
+                values = drawn(cell, image, label * (at + 1), grid)
+                row = dict.fromkeys(tables.SCHEMAS["maps"].columns) | vars(cell)
+                row |= {"image": image, "target": label, "source": "last", "status": "ok", "signed": True}
+                row |= {"offset": writer.append(values), "all_zero": False, "non_finite": 0}
+                rows.append(
+                    row | {"shape": list(grid), "scale": list(frame.scale), "shift": list(frame.shift)}
+                )
+                keys = {key: getattr(cell, key) for key in ("dataset", "model", "seed", "condition")}
+                said.append(keys | {"image": image, "label": label, "logit": logits[at], "value": 1.0})
+    tables.write("maps", pd.DataFrame(rows), folder / "maps.parquet", values=folder / "values.npy")
+    tables.write("predictions", pd.DataFrame(said), folder / "predictions.parquet")
+    return [folder / name for name in ("maps.parquet", "values.npy", "predictions.parquet")]
+
+
+@pytest.fixture
+def job(tmp_path):
+    cells = [MapsOf("d", "m", 0, condition, "cam") for condition in ("clean", "random")]
+    files = []
+    for cell in cells:
+        (tmp_path / cell.condition).mkdir()
+        logits = {"clean": (3.0, -3.0), "random": (-3.0, 3.0)}[cell.condition]  # another class each
+        files.append(stored(tmp_path / cell.condition, cell, logits))
+    rows = []
+    for at, (image, (height, width)) in enumerate(IMAGES.items()):
+        row = dict.fromkeys(tables.SCHEMAS["images"].columns, "") | {"dataset": "d", "image": image}
+        row |= {"subject": f"s{at}", "height": height, "width": width, "evaluated": False}
+        rows.append(row | {"spacing_y": None, "spacing_x": None})
+    tables.write("images", pd.DataFrame(rows), tmp_path / "images.parquet")
+    maps, values, predictions = zip(*files)
+    inputs = SimpleNamespace(
+        maps=maps, values=values, predictions=predictions, images=tmp_path / "images.parquet"
+    )
+    params = SimpleNamespace(
+        agreement={"between": "condition", "with": "clean", "only": {}},
+        labels=[LABELS] * 2,
+        readings=[{"predicted": {"classes": "predicted", "clip": "none"}}] * 2,
+        scale=0.25,
+    )
+    return inputs, params, cells
+
+
+def test_the_same_class_is_compared_although_the_random_model_predicts_another(job, tmp_path):
+    inputs, params, cells = job
+    found = compare_maps.compare(inputs, params, "randomisation", cells)
+    tables.write("agreements", found, tmp_path / "agreements.parquet")
+    assert set(found["status"]) == {"ok"} and set(found["image"]) == set(IMAGES)
+    assert set(zip(found["condition_a"], found["condition_b"])) == {("random", "clean")}
+    for image, shape in IMAGES.items():
+        target, source = scoring_frame(shape, 0.25), Frame.resized(shape, (7, 6))
+        pair = [
+            resample(drawn(cell, image, "fox", (7, 6)).astype(np.float32), source, target)
+            for cell in reversed(cells)
+        ]
+        expected = measured(np.stack(pair), [(0, 1)])[0]
+        assert found[found["image"] == image]["value"].to_numpy() == pytest.approx(expected, abs=1e-9)
+
+
+def test_pairs_without_a_fixed_side_are_read_with_their_own_outputs(job):
+    inputs, params, cells = job
+    params.agreement = {"between": "condition"}
+    found = compare_maps.compare(inputs, params, "conditions", cells)
+    shape = IMAGES["a"]
+    target, source = scoring_frame(shape, 0.25), Frame.resized(shape, (7, 6))
+    pair = [
+        resample(drawn(cell, "a", label, (7, 6)).astype(np.float32), source, target)
+        for cell, label in zip(cells, ("fox", "antant"))
+    ]
+    expected = measured(np.stack(pair), [(0, 1)])[0]
+    assert found[found["image"] == "a"]["value"].to_numpy() == pytest.approx(expected, abs=1e-9)
