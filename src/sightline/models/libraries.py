@@ -58,13 +58,13 @@ def parameters(constructor: Callable) -> dict[str, inspect.Parameter]:
     is annotated to return.
     """
     found: dict[str, inspect.Parameter] = {}
-    if inspect.isclass(constructor):
-        waiting = [base for base in constructor.__mro__ if "__init__" in vars(base) and base is not object]
-    else:
-        returned = typing.get_type_hints(constructor).get("return")
-        waiting = [constructor, *([returned] if inspect.isclass(returned) else [])]
-    for one in waiting:
-        own = inspect.signature(one.__init__ if inspect.isclass(one) else one).parameters
+    made, called = constructor, []
+    if not inspect.isclass(constructor):
+        made, called = typing.get_type_hints(constructor).get("return"), [constructor]
+    if inspect.isclass(made):
+        called += [vars(base)["__init__"] for base in made.__mro__[:-1] if "__init__" in vars(base)]
+    for one in called:
+        own = inspect.signature(one).parameters
         for name, parameter in own.items():
             if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY) and name != "self":
                 found.setdefault(name, parameter)
