@@ -1,4 +1,4 @@
-"""A network of a user's own, the worked example of docs/extending.md: three convolutions, one linear layer."""
+"""The worked example of docs/extending.md, a network of a user's own: three convolutions, one linear layer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ OPTIONS = {
         "description": "Channels of the first convolution; the later ones have 2 and 4 times as many.",
     },
 }
-LAYERS = {"last": ("features.7",)}  # without this line, `last` is found by watching a forward pass
+LAYERS = {"last": ("features.10",)}  # without this line, `last` is found by watching a forward pass
 ATTENTION = {}
 
 
@@ -21,12 +21,15 @@ def build(outputs: int, width: int = 8) -> nn.Module:
     network = nn.Sequential()
     network.features = nn.Sequential(
         nn.Conv2d(3, width, 3, padding=1),  # (B, width, H, W)
+        nn.BatchNorm2d(width),
         nn.ReLU(),
         nn.MaxPool2d(2),
         nn.Conv2d(width, 2 * width, 3, padding=1),  # (B, 2 width, H/2, W/2)
+        nn.BatchNorm2d(2 * width),
         nn.ReLU(),
         nn.MaxPool2d(2),
         nn.Conv2d(2 * width, 4 * width, 3, padding=1),  # (B, 4 width, H/4, W/4)
+        nn.BatchNorm2d(4 * width),
         nn.ReLU(),
     )
     network.pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())  # (B, 4 width)
