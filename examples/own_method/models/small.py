@@ -1,4 +1,4 @@
-"""The worked example of docs/extending.md, a network of a user's own: three convolutions, one linear layer."""
+"""The worked example of docs/extending.md, a network of one's own: three convolutions, one linear layer."""
 
 from __future__ import annotations
 
