@@ -114,7 +114,7 @@ def test_a_part_that_cannot_be_traced_stays_whole():
 class Attention(nn.Module):
     def forward(self, x):
         weights = torch.softmax(x @ x.transpose(1, 2) / 2, dim=-1)
-        return (weights @ x) * torch.sigmoid(x) / x.abs().sum(dim=1, keepdim=True) + 1 / (x + 2)
+        return (weights @ x) * torch.sigmoid(x) / x.abs().sum(dim=1, keepdim=True) + 1 / (x + 2) / 2
 
 
 def test_kinds_of_what_is_not_affine():

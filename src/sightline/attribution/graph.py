@@ -141,6 +141,8 @@ def verify(traced: fx.GraphModule, network: nn.Module, images: Tensor) -> fx.Gra
             expected = network.forward(images[:1])  # not a counted pass
             try:
                 equal = _equal(traced.forward(images[:1]), expected)
+            except (torch.OutOfMemoryError, torch.AcceleratorError):
+                raise
             except UNTRACEABLE as error:
                 raise NotApplicable(f"the network's graph, as traced, does not run: {error}") from error
         if not equal:
@@ -165,18 +167,33 @@ def activations(network: nn.Module) -> Counter[str]:
     that could not be traced into. Empty for an affine network. Raises as `unshared`.
     """
     traced = network if isinstance(network, fx.GraphModule) else unshared(network)
-    depends: set[fx.Node] = set()
-    found: Counter[str] = Counter()
+    return Counter(kind for _, kind in _not_affine(traced))
+
+
+def nodes(traced: fx.GraphModule, kind: str) -> list[fx.Node]:
+    """The nodes of `traced` that `activations` counts as `kind`, in order."""
+    return [node for node, one in _not_affine(traced) if one == kind]
+
+
+def dependent(traced: fx.GraphModule) -> dict[fx.Node, int]:
+    """The nodes whose values depend on the image, in order, with how many of their inputs do."""
+    found: dict[fx.Node, int] = {}
     for node in traced.graph.nodes:
-        if node.op in ("get_attr", "output"):
-            continue
-        inputs = [one for one in node.all_input_nodes if one in depends]
         if node.op == "placeholder":
-            depends.add(node)
-        elif inputs and not _gives_shape(node):
-            depends.add(node)
-            found.update(_kind(node, traced, len(inputs)))
+            found[node] = 0
+        elif node.op not in ("get_attr", "output") and not _gives_shape(node):
+            count = sum(one in found for one in node.all_input_nodes)
+            if count:
+                found[node] = count
     return found
+
+
+def _not_affine(traced: fx.GraphModule) -> Iterator[tuple[fx.Node, str]]:
+    depends = dependent(traced)
+    for node in depends:
+        kind = None if node.op == "placeholder" else _kind(node, traced, depends)
+        if kind is not None:
+            yield node, kind
 
 
 def kind_of(module: nn.Module) -> str | None:
@@ -189,20 +206,17 @@ def kind_of(module: nn.Module) -> str | None:
     return None if isinstance(module, AFFINE_MODULES) else name.lower()
 
 
-def _kind(node: fx.Node, traced: fx.GraphModule, count: int) -> Iterator[str]:
+def _kind(node: fx.Node, traced: fx.GraphModule, depends: dict[fx.Node, int]) -> str | None:
     if node.op == "call_module":
-        kind = kind_of(traced.get_submodule(node.target))
-    else:
-        name = _name(node)
-        kind = None if name in AFFINE else name
-        if name in BILINEAR:
-            quotient = BILINEAR[name] == "quotient" and node.args[0] not in node.all_input_nodes
-            kind = BILINEAR[name] if count > 1 or quotient else None
-    if kind is not None:
-        yield kind
+        return kind_of(traced.get_submodule(node.target))
+    name = name_of(node)
+    if name in BILINEAR:
+        over = BILINEAR[name] == "quotient" and len(node.args) > 1 and node.args[1] in depends
+        return BILINEAR[name] if depends[node] > 1 or over else None
+    return None if name in AFFINE else name
 
 
-def _name(node: fx.Node) -> str:
+def name_of(node: fx.Node) -> str:
     """The name of what a node calls, the same for function, method and operator, in place or not."""
     target = INPLACE.get(node.target, node.target)
     name = target if isinstance(target, str) else POOLS.get(target, getattr(target, "__name__", str(target)))
@@ -297,7 +311,7 @@ def _out_of_place(graph: fx.Graph, modules: dict[str, nn.Module]) -> dict[fx.Nod
         if node.op in ("call_function", "call_method"):
             if "out" in node.kwargs:
                 raise NotApplicable(f"'{node}' writes into a tensor given as `out`")
-            name = _name(node)
+            name = name_of(node)
             if node.op == "call_function":
                 node.target = INPLACE.get(node.target, _anew(node.target))
             else:
@@ -358,7 +372,7 @@ def _aliases(node: fx.Node, modules: dict[str, nn.Module]) -> set[fx.Node]:
         if one.op == "call_module":
             module = modules[one.target]
             return isinstance(module, VIEW_MODULES) or bool(list(module.children()))
-        return one.op in ("call_function", "call_method") and _name(one) in VIEWS
+        return one.op in ("call_function", "call_method") and name_of(one) in VIEWS
 
     found, todo = {node}, [node]
     while todo:
