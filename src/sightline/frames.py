@@ -106,11 +106,7 @@ def axis_weights(
         weights[rows, low] += 1.0 - part
         weights[rows, np.minimum(low + 1, length - 1)] += part
         return weights
-    return _area_weights(length, centres, 0.5 / abs(scale))
-
-
-def _area_weights(length: int, centres: np.ndarray, half: float) -> np.ndarray:
-    """Weights (centres, length) of the mean over `half` an extent to each side of `centres`, old indices."""
+    half = 0.5 / abs(scale)
     edges = np.arange(length + 1) - 0.5
     start = np.clip(centres - half, -0.5, length - 0.5)[:, None]
     stop = np.clip(centres + half, -0.5, length - 0.5)[:, None]
@@ -126,9 +122,9 @@ def resample(values: np.ndarray, source: Frame, target: Frame, kind: str = "line
 
     Both frames belong to one image. Magnified axes are interpolated, minified ones averaged (`axis_weights`);
     outside the source its edge pixels continue (`shown` tells where). Between grids that are turned against
-    each other, each axis of the source of which a target pixel spans more than one cell is averaged over that
-    span, then all axes are interpolated at the target's centres. Raises `ValueError` where `values` have
-    another grid.
+    each other, each source axis of which a target pixel spans more than one cell is first averaged into cells
+    of about that span, then all axes are interpolated at the target's centres. Raises `ValueError` where
+    `values` have another grid.
     """
     dims = len(source.shape)
     if values.shape[values.ndim - dims :] != source.shape:
@@ -143,13 +139,8 @@ def resample(values: np.ndarray, source: Frame, target: Frame, kind: str = "line
         weights = axis_weights(
             source.shape[dims - 1 - axis], target.shape[dims - 1 - axis], scale, shift, kind
         )
-        result = _along(result, at, weights)
+        result = np.moveaxis(np.tensordot(weights, result, axes=(1, at)), 0, at)
     return result
-
-
-def _along(values: np.ndarray, at: int, weights: np.ndarray) -> np.ndarray:
-    """`values` with axis `at` (length) resampled by `weights` (new length, length)."""
-    return np.moveaxis(np.tensordot(weights, values, axes=(1, at)), 0, at)
 
 
 def _between(source: Frame, target: Frame) -> tuple[np.ndarray, np.ndarray]:
@@ -164,13 +155,14 @@ def _turned(values: np.ndarray, source: Frame, target: Frame, kind: str) -> np.n
 
     if kind not in ("linear", "nearest"):
         raise ValueError(f"unknown kind of resampling: {kind!r}; expected 'linear' or 'nearest'")
-    matrix, shift = _between(source, target)
     dims = len(source.shape)
-    spans = np.linalg.norm(matrix, axis=1)  # along each source axis: a round target pixel, in source cells
-    for axis, span in enumerate(spans if kind == "linear" else ()):
-        if span > 1.0:
-            side = source.shape[dims - 1 - axis]
-            values = _along(values, values.ndim - 1 - axis, _area_weights(side, np.arange(side), 0.5 * span))
+    if kind == "linear":
+        spans = np.linalg.norm(_between(source, target)[0], axis=1)  # a round target pixel in source cells
+        shape = tuple(max(1, round(side / max(span, 1.0))) for side, span in zip(source.shape, spans[::-1]))
+        if shape != source.shape:
+            coarser = source.then(Frame.resized(source.shape, shape))
+            values, source = resample(values, source, coarser), coarser
+    matrix, shift = _between(source, target)
     flat = values.reshape(-1, *source.shape)
     result = np.empty((len(flat), *target.shape))
     for one, new in zip(flat, result):
