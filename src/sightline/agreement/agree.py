@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -58,16 +58,10 @@ def agree(
     one with each of the other's ("a | b"). A row holds a value with status ok, or none with the status that
     it inherits from a map, or `undefined`, and the reason.
     """
-    parts = [
-        rows
-        for group in groups
-        for rows in _of_group(kind, group, maps, readings, dict(_subjects(images)), frame)
-    ]
+    subjects = dict(zip(images["image"], images["subject"]))
+    parts = [_of_group(kind, group, maps, readings, subjects, frame) for group in groups]
+    parts = [part for part in parts if part is not None]
     return pd.concat(parts, ignore_index=True) if parts else tables.empty("agreements")
-
-
-def _subjects(images: pd.DataFrame) -> Iterator[tuple[str, str]]:
-    return zip(images["image"], images["subject"])
 
 
 def _of_group(
@@ -77,27 +71,30 @@ def _of_group(
     readings: Callable[[Cell], Readings],
     subjects: Mapping[str, str],
     frame: Callable[[str], Frame],
-) -> Iterator[pd.DataFrame]:
+) -> pd.DataFrame | None:
     chosen = [readings(cell) for cell in group.cells]
     entries = [Entry(a, b, *names) for a, b in group.pairs for names in paired_readings(chosen[a], chosen[b])]
     opened = [maps(cell, group.outputs_of(place)) for place, cell in enumerate(group.cells)]
     explained = [set(each.images) for each in opened]
-    names = _names(kind, group, entries)
+    rows, told, numbers = [], [], []  # per image: which entries, image and subject, and their numbers
     for image, subject in subjects.items():
-        here = np.array(
-            [
-                at
-                for at, entry in enumerate(entries)
-                if all(image in explained[p] for p in (entry.a, entry.b))
-            ],
-            dtype=int,
-        )
-        if here.size:
-            places = {place for at in here for place in (entries[at].a, entries[at].b)}
+        there = [image in known for known in explained]
+        here = [at for at, entry in enumerate(entries) if there[entry.a] and there[entry.b]]
+        if here:
+            compared = [entries[at] for at in here]
+            places = {place for entry in compared for place in (entry.a, entry.b)}
             found = {place: opened[place].get(image, chosen[place], frame(image)) for place in places}
-            numbers = _compare([entries[at] for at in here], found)
-            of_pairs = names.iloc[np.repeat(here, len(MEASURES))].reset_index(drop=True)
-            yield of_pairs.assign(image=image, subject=subject, **numbers)
+            numbers.append(_compare(compared, found))
+            rows.append(np.repeat(here, len(MEASURES)))
+            told.append((image, subject))
+    if not rows:
+        return None
+    result = _names(kind, group, entries).iloc[np.concatenate(rows)].reset_index(drop=True)
+    sizes = [part.size for part in rows]
+    result["image"], result["subject"] = np.repeat(np.array(told, dtype=object), sizes, axis=0).T
+    for column in numbers[0]:
+        result[column] = np.concatenate([part[column] for part in numbers])
+    return result
 
 
 def paired_readings(first: Readings, second: Readings) -> list[tuple[str, str]]:

@@ -26,7 +26,7 @@ MEASURES = {
 WINDOW = 7  # side of the window of SSIM, in pixels of the grid; scikit-image's
 SMALLEST = 3  # side of a grid on which there is an SSIM
 TOP = 0.1  # share of the pixels
-CHUNK = 2**22  # pixels of pairs that are held together
+CHUNK = 2**16  # pixels of pairs that are worked on together: what a processor's cache holds
 
 Pairs = Sequence[tuple[int, int]]
 
