@@ -51,17 +51,17 @@ def gini(saliency: np.ndarray) -> float:
     each pixel of a map divided by its largest; nothing is added here. Raises `ValueError` as all here for
     values that are not finite.
     """
-    return _SCORES["gini"](Ranked(saliency).values)
+    return _SCORES["gini"](_shares(Ranked(saliency)))
 
 
 def complexity(saliency: np.ndarray) -> float:
     """Entropy in nats of |map| / sum |map|: 0 (one pixel) to ln N (constant). Bhatt et al. 2020."""
-    return _SCORES["complexity"](Ranked(saliency).values)
+    return _SCORES["complexity"](_shares(Ranked(saliency)))
 
 
 def effective_area(saliency: np.ndarray) -> float:
     """exp(`complexity`) / N: 1/N (one pixel) to 1 (constant). Unlike it, free of the number of pixels N."""
-    return _SCORES["effective_area"](Ranked(saliency).values)
+    return _SCORES["effective_area"](_shares(Ranked(saliency)))
 
 
 def mass_in_top_tenth(saliency: np.ndarray) -> float:
@@ -69,7 +69,7 @@ def mass_in_top_tenth(saliency: np.ndarray) -> float:
 
     Where a tenth of the pixels is no whole number, the last one counts in part.
     """
-    return _SCORES["mass_in_top_tenth"](Ranked(saliency).values)
+    return _SCORES["mass_in_top_tenth"](_shares(Ranked(saliency)))
 
 
 def evaluate(
@@ -79,7 +79,14 @@ def evaluate(
     center_biases: dict[str, References],
 ) -> dict[tuple[str, str], np.ndarray]:
     """{(metric, ""): score (1,)} of one map; there is no reference."""
-    return {(name, ""): np.array([_SCORES[name](saliency.values)]) for name in names if name in METRICS}
+    shares = _shares(saliency)
+    return {(name, ""): np.array([_SCORES[name](shares)]) for name in names if name in METRICS}
+
+
+def _shares(saliency: Ranked) -> np.ndarray:
+    """The pixels' shares (N,) of the map's magnitude, ascending; NaN for a map of zeros."""
+    magnitude = np.sort(np.abs(saliency.values)).astype(np.float64)
+    return magnitude / (magnitude.sum() or np.nan)
 
 
 def _gini(shares: np.ndarray) -> float:
@@ -88,8 +95,8 @@ def _gini(shares: np.ndarray) -> float:
 
 
 def _entropy(shares: np.ndarray) -> float:
-    some = shares[shares > 0.0]
-    return max(0.0, -float(some @ np.log(some)))
+    some = shares[shares != 0.0]
+    return float(-(some @ np.log(some)) + 0.0)  # no -0
 
 
 def _in_top(shares: np.ndarray) -> float:
@@ -99,20 +106,9 @@ def _in_top(shares: np.ndarray) -> float:
     return float(from_top[:whole].sum() + (count - whole) * from_top[whole])
 
 
-def _of_shares(score: Callable[[np.ndarray], float]) -> Callable[[np.ndarray], float]:
-    """`score` of the pixels' shares (N,) of the magnitude, ascending."""
-
-    def of_values(values: np.ndarray) -> float:
-        magnitude = np.sort(np.abs(values.astype(np.float64)))
-        total = magnitude.sum()
-        return score(magnitude / total) if total > 0.0 else float("nan")
-
-    return of_values
-
-
 _SCORES: dict[str, Callable[[np.ndarray], float]] = {
-    "gini": _of_shares(_gini),
-    "complexity": _of_shares(_entropy),
-    "effective_area": _of_shares(lambda shares: np.exp(_entropy(shares)) / shares.size),
-    "mass_in_top_tenth": _of_shares(_in_top),
+    "gini": _gini,
+    "complexity": _entropy,
+    "effective_area": lambda shares: float(np.exp(_entropy(shares)) / shares.size),
+    "mass_in_top_tenth": _in_top,
 }
