@@ -71,6 +71,26 @@ def flat(path):
     return ancient(path if callable(path) else str(path))
 
 
+# what the configuration says of one cell of the grid: the params of the rules that explain
+of_cell = {
+    "study_seed": study.seed,
+    "architecture": lambda wildcards: study.models[wildcards.model]["architecture"],
+    "arguments": lambda wildcards: study.models[wildcards.model]["arguments"],
+    "labels": lambda wildcards: study.labels_of(wildcards.model),
+    "side": lambda wildcards: study.recipe_of(wildcards.model)["side"],
+    "condition": lambda wildcards: study.conditions[wildcards.condition],
+    "method": lambda wildcards: study.methods[wildcards.method]["kind"],
+    "options": lambda wildcards: study.methods[wildcards.method]["options"],
+    "targets": lambda wildcards: study.targets_of(wildcards),
+    "chosen": lambda wildcards: study.choice(wildcards, "images"),
+    "placement": lambda wildcards: study.choice(wildcards, "placement"),
+    "reference_images": lambda wildcards: study.reference_images_of(wildcards.method),
+    "batch": study.config["compute"]["batch"],
+    "micro_batch": study.config["compute"]["micro_batch"],
+    "threads": study.config["compute"]["threads"],
+}
+
+
 def modules_of(rule_name, wildcards):
     """The modules that a job picks by name; their code belongs to its fingerprint."""
     dataset = study.datasets.get(getattr(wildcards, "dataset", None))
@@ -80,15 +100,24 @@ def modules_of(rule_name, wildcards):
     if rule_name == "read_dataset":
         names = [dataset["adapter"], *dataset["annotations"]]
         return [f"sightline.datasets.{name}" for name in names]
-    if rule_name in ("train", "attribute"):
+    if rule_name in ("train", "attribute", "probe"):
         names = [full_name("sightline.models.architectures", model["architecture"])]
-        if rule_name == "attribute":
-            names.append(full_name("sightline.attribution.methods", method["kind"]))
+        if method:
+            names += [full_name("sightline.attribution.methods", kind) for kind in kinds_in(method)]
             names.append(f"sightline.attribution.conditions.{condition['kind']}")
+        if rule_name == "probe":
+            probes = study.probes_of(wildcards).values()
+            names += [f"sightline.attribution.probes.{one['kind']}" for one in probes]
         return names
     if rule_name in ("score", "score_baselines"):
         return [f"sightline.metrics.{path.stem}" for path in (SOURCE / "sightline/metrics").glob("*.py")]
     return []
+
+
+def kinds_in(method):
+    """The methods that a method is made of: its own kind, and those that its options name (SmoothGrad's base)."""
+    inner = [option for option in method["options"].values() if isinstance(option, dict) and "kind" in option]
+    return [method["kind"], *(option["kind"] for option in inner)]
 
 
 def stamp_every_rule():

@@ -63,6 +63,7 @@ rule score_baselines:
 rule summarise:
     input:
         scores=per_cell(rules.score.output, study.scored_cells),
+        probes=per_cell(rules.probe.output, study.probed_cells),
         baselines=per_dataset(rules.score_baselines.output, study.scored_datasets),
         strata=per_dataset(rules.read_dataset.output.strata),
         predictions=per_trained(rules.train.output.predictions),

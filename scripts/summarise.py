@@ -8,7 +8,7 @@ from sightline.models import classification
 
 def summarise(inputs, outputs, chosen: dict, seed: int) -> None:
     """Write the tables 'summary', 'comparisons' and 'classification'; `chosen` is the config's statistics."""
-    scores = tables.read_all("scores", [*inputs.scores, *inputs.baselines])
+    scores = tables.read_all("scores", [*inputs.scores, *inputs.probes, *inputs.baselines])
     strata = tables.read_all("strata", inputs.strata)
     strata = strata[strata["stratum"].isin(chosen["strata"])]
     options = intervals.Options(chosen["interval"], chosen["resamples"], chosen["level"], seed)

@@ -23,7 +23,10 @@ ADAPTERS = "sightline.datasets"
 ARCHITECTURES = "sightline.models.architectures"
 CONDITIONS = "sightline.attribution.conditions"
 METHODS = "sightline.attribution.methods"
+PROBES = "sightline.attribution.probes"
 TARGETS = "sightline.attribution.targets"
+# what a run says of its cells beside their axes
+PER_RUN = ("images", "placement", "targets", "probes", "probed")
 SIDE = 224  # at which films are kept that no model sees: for the figures
 
 
@@ -59,12 +62,17 @@ class Study:
         self.models = {name: self._model(name, given) for name, given in self.config["models"].items()}
         self.methods = {name: self._method(name, given) for name, given in self.config["methods"].items()}
         self.conditions = {
-            name: self._condition(name, given) for name, given in self.config["conditions"].items()
+            name: self._of_kind(CONDITIONS, given, f"conditions.{name}")
+            for name, given in self.config["conditions"].items()
         }
         self.targets = {
             name: options.with_defaults(TARGETS, without(given, "kind"), f"targets.{name}")
             | {"kind": given["kind"]}
             for name, given in self.config["targets"].items()
+        }
+        self.probes = {
+            name: self._of_kind(PROBES, given, f"probes.{name}")
+            for name, given in self.config["probes"].items()
         }
         for section in ("readings", "runs", "references", "baselines"):
             setattr(self, section, self.config[section])
@@ -115,9 +123,9 @@ class Study:
         completed = options.with_defaults(full_name(METHODS, kind), without(given, "kind", "readings"), where)
         return {"kind": kind, "readings": given["readings"], "options": completed}
 
-    def _condition(self, name: str, given: dict) -> dict:
+    def _of_kind(self, package: str, given: dict, where: str) -> dict:
         kind, chosen = given["kind"], without(given, "kind")
-        return {"kind": kind, "options": self._completed(CONDITIONS, kind, chosen, f"conditions.{name}")}
+        return {"kind": kind, "options": self._completed(package, kind, chosen, where)}
 
     def _completed(self, package: str, module: str, given: dict, where: str) -> dict:
         study_names.known(module, options.available(package), where, f"the modules of {package}")
@@ -137,14 +145,15 @@ class Study:
     @property
     def jobs(self) -> int:
         """About how many jobs the study has: per dataset, model and seed, cell, and at its end."""
-        return 8 * len(self.datasets) + len(self.trained) + 2 * len(self.cells) + 6
+        cells = 2 * len(self.cells) + len(self.probed_cells)
+        return 8 * len(self.datasets) + len(self.trained) + cells + 6
 
     @cached_property
-    def _choices(self) -> dict[Cell, dict[str, str]]:
+    def _choices(self) -> dict[Cell, dict[str, Any]]:
         """What the runs say of each cell beside its axes; two runs that differ on one cell are refused."""
-        found: dict[Cell, dict[str, str]] = {}
+        found: dict[Cell, dict[str, Any]] = {}
         for name, run in self.runs.items():
-            choice = {key: run[key] for key in ("images", "placement", "targets")}
+            choice = {key: run[key] for key in PER_RUN}
             for axes in product(
                 run["datasets"], run["models"], run["seeds"], run["conditions"], run["methods"]
             ):
@@ -154,13 +163,22 @@ class Study:
                     )
         return found
 
-    def choice(self, cell: Cell, key: str) -> str:
-        """`images`, `placement` or `targets` of a cell (anything with its axes as attributes), by its run."""
+    def choice(self, cell: Cell, key: str) -> Any:
+        """One of `PER_RUN` for a cell (anything with its axes as attributes), as its run says."""
         return self._choices[Cell(cell.dataset, cell.model, int(cell.seed), cell.condition, cell.method)][key]
 
     def targets_of(self, cell: Cell) -> dict:
         """What is explained in a cell, with its options."""
         return self.targets[self.choice(cell, "targets") or self._usual_targets(cell.method)]
+
+    def probes_of(self, cell: Cell) -> dict[str, dict]:
+        """The probes of a cell's maps, by name, with their options."""
+        return {name: self.probes[name] for name in self.choice(cell, "probes")}
+
+    @cached_property
+    def probed_cells(self) -> list[Cell]:
+        """The cells whose maps are probed."""
+        return [cell for cell in self.cells if self.choice(cell, "probes")]
 
     def reference_images_of(self, method: str) -> int:
         """How many reference images `method` compares with; 0 where it needs none."""

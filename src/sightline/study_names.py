@@ -77,7 +77,7 @@ def check(study: Study) -> None:
 
 def _check_runs(study: Study) -> None:
     for run, given in study.runs.items():
-        for key in ("models", "datasets", "conditions", "methods"):
+        for key in ("models", "datasets", "conditions", "methods", "probes"):
             for name in given[key]:
                 known(name, getattr(study, key), f"runs.{run}.{key}", key)
         if given["targets"] is not None:

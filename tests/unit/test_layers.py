@@ -26,6 +26,7 @@ ROOMS: dict[str, set[str]] = {
     "preparation": {"datasets"},
     "models": set(),
     "attribution": set(),
+    "explaining": {"attribution", "models", "preparation"},
     "gaze": set(),
     "center_bias": set(),
     "regions": {"datasets"},
@@ -35,6 +36,7 @@ ROOMS: dict[str, set[str]] = {
     "references": {"scoring"},
     "saliency": {"attribution", "scoring"},
     "agreement": {"metrics", "scoring", "intervals", "statistics"},
+    "probing": {"attribution", "explaining", "saliency", "scoring"},
     "cells": set(),
     "intervals": {"cells"},
     "statistics": {"cells", "intervals"},
@@ -52,7 +54,7 @@ ROOMS: dict[str, set[str]] = {
     },
 }
 HEAVY = ("torch", "torchvision", "timm", "captum", "zennit", "statsmodels", "monai")
-USES_TORCH = {"models", "attribution"}
+USES_TORCH = {"models", "attribution", "explaining", "probing"}
 MODULES = sorted(SOURCE.rglob("*.py"))
 NAMES = [path.relative_to(ROOT).as_posix() for path in MODULES]
 

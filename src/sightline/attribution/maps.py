@@ -113,7 +113,7 @@ def run(
     for batch in batches:
         images = Images(load(batch).to(model.device), batch.images, seed)
         model.passes.input_shape = images.shape
-        outputs = _outputs(model, images.pixels) if module.PER_TARGET and choice.asks_outputs else None
+        outputs = outputs_of(model, images.pixels) if module.PER_TARGET and choice.asks_outputs else None
         if outputs is None and module.PER_TARGET and choice.asks_outputs:
             targets, status, why, maps = no_class(), "failed", "the network gave no outputs to choose by", []
         else:
@@ -125,7 +125,7 @@ def run(
             )
         if outputs is None:
             seen = [one.outputs for one in maps if one.outputs is not None]
-            outputs = seen[0] if seen else _outputs(model, images.pixels)
+            outputs = seen[0] if seen else outputs_of(model, images.pixels)
         yield Explanation(batch, targets, status, why, maps, outputs, getattr(module, "IDENTITY", None))
 
 
@@ -145,7 +145,8 @@ def _explain(
         return "failed", f"{type(error).__name__}: {error}", []
 
 
-def _outputs(model: Explained, pixels: Tensor) -> np.ndarray | None:
+def outputs_of(model: Explained, pixels: Tensor) -> np.ndarray | None:
+    """The network's outputs (B, n) of images (B, C, [D,] H, W); None, with a warning, where it fails."""
     try:
         with torch.no_grad():
             return model.network(pixels).float().cpu().numpy()

@@ -15,7 +15,6 @@ OPTIONS = {
     "classes": {
         "type": "array",
         "items": {"type": "string"},
-        "minItems": 1,
         "default": [],
         "description": "For `classes`: the labels that are explained.",
     },

@@ -1,0 +1,24 @@
+"""Probe the maps of one model, seed, dataset, condition and method: does the output follow them?"""
+
+from sightline import jobs, probing, tables
+from sightline.explaining import Cell, Files, Setting
+from sightline.models import device
+from sightline.saliency import Saliency
+from sightline.scoring import MapsOf
+
+
+def probe(inputs, params, maps_of: MapsOf, chosen_device: str):
+    """Table 'scores' of the probes on at most so many images as the configuration says."""
+    files, setting = Files.among(inputs), Setting.among(params)
+    cell = Cell(files, setting, maps_of.model, maps_of.seed, device.named(chosen_device))
+    maps = Saliency(inputs.maps, inputs.values, inputs.predictions, params.labels)
+    batches = probing.drawn(cell, params.probed)
+    return probing.probe(cell, maps_of, maps, params.probes, jobs.progress(batches, len(batches), "batches"))
+
+
+if __name__ == "__main__":
+    with jobs.recorded(snakemake.input, snakemake.output, snakemake.params, snakemake.log):
+        axes = snakemake.wildcards
+        maps_of = MapsOf(axes.dataset, axes.model, int(axes.seed), axes.condition, axes.method)
+        found = probe(snakemake.input, snakemake.params, maps_of, snakemake.resources.device)
+        tables.write("scores", found, snakemake.output[0])

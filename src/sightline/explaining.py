@@ -1,0 +1,165 @@
+"""One cell of the grid, opened: the model under its condition, the images that it explains, the targets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from sightline import tables
+from sightline.attribution import maps
+from sightline.attribution.batches import Batch, plan
+from sightline.attribution.condition import Condition
+from sightline.attribution.explained import Explained, same_shape
+from sightline.models import network, weights
+from sightline.models.inputs import explain_input
+from sightline.preparation import Store, open_store
+from sightline.randomness import derived_seed, generator
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where the trained weights and the dataset's tables and pixels lie."""
+
+    weights: Path
+    images: Path
+    labels: Path
+    prepared: Path
+    pixels: Path
+
+    @classmethod
+    def among(cls, inputs: Mapping[str, str]) -> Files:
+        """Those of a rule's named `inputs` that a cell is made of."""
+        return cls(*(Path(inputs[field.name]) for field in fields(cls)))
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the configuration says of a cell.
+
+    `chosen` is which images of the test split are explained: `evaluated` or `test`; `condition` holds kind
+    and options, `targets` those of a `targets.Choice`; `labels` are the model's, in order.
+    """
+
+    study_seed: int
+    architecture: str
+    arguments: Mapping[str, object]
+    labels: tuple[str, ...]
+    side: int
+    condition: Mapping[str, object]
+    method: str
+    options: Mapping[str, object]
+    targets: Mapping[str, object]
+    chosen: str
+    placement: str
+    batch: int
+    micro_batch: int
+    reference_images: int
+
+    @classmethod
+    def among(cls, params: Mapping[str, Any]) -> Setting:
+        """Those of a rule's named `params` that a cell is made of."""
+        found = {field.name: params[field.name] for field in fields(cls)}
+        return cls(**found | {"labels": tuple(found["labels"])})
+
+
+class Cell:
+    """A model and its seed explain a dataset under a condition by a method."""
+
+    def __init__(self, files: Files, setting: Setting, model: str, seed: int, device: torch.device):
+        self.files, self.setting, self._axes, self._device = files, setting, (model, seed), device
+        self.images: pd.DataFrame = tables.read("images", files.images)
+        self.condition = Condition(**setting.condition)
+        self.method = maps.Method(setting.method, setting.options)
+
+    @cached_property
+    def pixels(self) -> Store:
+        """The dataset's prepared pixels."""
+        return open_store(self.files.prepared, self.files.pixels)
+
+    @cached_property
+    def labels(self) -> pd.DataFrame:
+        """dataset, image, label, value (NaN where unknown) of the dataset."""
+        return tables.read("labels", self.files.labels, columns=["dataset", "image", "label", "value"])
+
+    @cached_property
+    def plan(self) -> list[Batch]:
+        """The batches of images that are explained; frames place the altered pixels in the image."""
+        frames = {
+            image: self.pixels.frame(image, self.setting.side, "explain") for image in self._held("test")
+        }
+        return plan(
+            {image: self.condition.placed(frame) for image, frame in frames.items()}, self.setting.batch
+        )
+
+    def load(self, batch: Batch) -> Tensor:
+        """The batch's pixels under the condition, normalised (B, 3, H, W)."""
+        stored = np.stack([self.pixels.get(image, self.setting.side, "explain") for image in batch.images])
+        return explain_input(self.condition.pixels(stored, batch.images, self.setting.study_seed))
+
+    @cached_property
+    def model(self) -> Explained:
+        """The trained network under the condition, with what methods need to know of it."""
+        setting = self.setting
+        architecture = network.architecture(setting.architecture)
+
+        def build() -> torch.nn.Module:
+            return architecture.build(len(setting.labels), **setting.arguments)
+
+        side = self.plan[0].frames[0].shape if self.plan else (setting.side, setting.side)
+        seed = derived_seed(setting.study_seed, "condition", *self._axes)
+        trained = weights.load(build(), self.files.weights)
+        return Explained(
+            self.condition.network(trained, build, (3, *side), seed),
+            setting.labels,
+            architecture.LAYERS,
+            architecture.ATTENTION,
+            device=self._device,
+            placement=setting.placement,
+            reference_images=self._reference_images(),
+            micro_batch=setting.micro_batch,
+        )
+
+    @cached_property
+    def choice(self) -> maps.Choice:
+        """What is explained of each image."""
+        return maps.Choice(labels=self.setting.labels, truth=self.truth, **self.setting.targets)
+
+    def truth(self, image: str) -> np.ndarray:
+        """The true labels (n,) of `image` in the model's order, NaN where unknown."""
+        return self._truths.loc[image].to_numpy(dtype=float)
+
+    def explanations(self, batches: Iterable[Batch]) -> Iterator[maps.Explanation]:
+        """`maps.run` of the cell's method over `batches`."""
+        return maps.run(self.method, self.model, batches, self.load, self.choice, self.setting.study_seed)
+
+    @cached_property
+    def _truths(self) -> pd.DataFrame:
+        wide = self.labels.pivot(index="image", columns="label", values="value")
+        return wide.reindex(columns=list(self.setting.labels))
+
+    def _held(self, split: str) -> list[str]:
+        """The images of `split` that are prepared; of the test split, those that the setting asks for."""
+        asked = self.images["split"] == split
+        if split == "test" and self.setting.chosen == "evaluated":
+            asked &= self.images["evaluated"]
+        prepared = set(self.pixels.images(self.setting.side, "explain"))
+        return sorted(prepared & set(self.images.loc[asked, "image"]))
+
+    def _reference_images(self) -> Tensor | None:
+        """Validation images (R, 3, H, W) that some methods compare with, drawn once for the study."""
+        held = self._held("validate")
+        count = min(self.setting.reference_images, len(held))
+        if not count:
+            return None
+        draws = generator(self.setting.study_seed, "reference images")
+        chosen = sorted(draws.choice(held, count, replace=False))
+        stored = [self.pixels.get(image, self.setting.side, "explain") for image in chosen]
+        return same_shape([explain_input(one[None]) for one in stored])
