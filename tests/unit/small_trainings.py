@@ -25,7 +25,7 @@ class Memory:
 
 
 def films(count: int, geometry: str, side: int = 64) -> Examples:
-    """Frontal films of `side` pixels (explain: taller ones too), a marker on every second one."""
+    """Frontal films of `side` pixels (explain: some taller), a marker on every second one."""
     held, targets = {}, np.zeros((count, 2), dtype=np.float32)
     for index in range(count):
         random = np.random.default_rng([index, len(geometry)])
