@@ -199,6 +199,25 @@ SCHEMAS: dict[str, Schema] = {
         },
         optional="reason offset shape scale shift matrix identity gap",
     ),
+    "artifacts": _schema(
+        "dataset model seed artifact index",
+        # what describes a model or a dataset as a whole: arrays to look at
+        {
+            "dataset": TEXT,
+            "model": TEXT,
+            "seed": INTEGER,
+            "artifact": TEXT,  # its name in the configuration
+            "index": INTEGER,  # the order in which they are shown
+            "item": TEXT,  # a layer, an image, a projection ...
+            "kind": TEXT,  # images | table | scatter; "" where there is none
+            "status": TEXT,  # ok | not_applicable
+            "reason": TEXT,
+            "offset": INTEGER,
+            "shape": INTEGERS,
+            "facts": TEXT,  # JSON: titles, names of rows and columns, how it was made
+        },
+        optional="reason offset shape facts",
+    ),
     # ---- references in the scoring frame
     "gaze": _schema(
         "dataset image reader",
