@@ -18,8 +18,12 @@ rule attribute:
         "../envs/sightline.yaml"
     resources:
         device="auto",
+        # 0 is none; not params, because a method that kept within its limits gives the same with others
+        limit_seconds=lambda wildcards: study.limits_of(wildcards.method)["seconds"] or 0,
+        limit_megabytes=lambda wildcards: round(1000 * (study.limits_of(wildcards.method)["memory_gb"] or 0)),
     params:
         **of_cell,
+        recorded_limits=lambda wildcards: study.recorded_limits_of(wildcards.method),
     script:
         "../scripts/attribute.py"
 

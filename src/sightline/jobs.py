@@ -10,11 +10,11 @@ import resource
 import sys
 import time
 import traceback
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
-from sightline import seals
+from sightline import limited, seals
 from sightline.errors import SightlineError
 
 Item = TypeVar("Item")
@@ -31,6 +31,7 @@ THREAD_VARIABLES = (
 NUMERIC, THREADPOOL = ("numpy", "scipy.linalg", "cv2", "torch", "pyarrow"), "threadpoolctl"
 LOG_SECONDS, TERMINAL_SECONDS = 5.0, 30.0  # between two lines of progress
 _terminal: list[TextIO] = []  # the real stderr, while a job's output goes to its log
+_childrens_devices: list[str] = []
 
 
 def paths(files: Any) -> list[Path]:
@@ -129,6 +130,13 @@ def progress(items: Iterable[Item], total: int | None, what: str) -> Iterator[It
             print(line, file=_terminal[-1], flush=True)
 
 
+def tell(text: str) -> None:
+    """Print `text` to the log and to the terminal."""
+    print(text, file=sys.stderr, flush=True)
+    if _terminal:
+        print(text, file=_terminal[-1], flush=True)
+
+
 def _progress_line(what: str, done: int, total: int | None, seconds: float) -> str:
     rate = done / max(seconds, 1e-9)
     text = f"{what}: {done}" + (f" of {total}" if total else "") + f", {rate:.3g} per s"
@@ -143,11 +151,38 @@ def _duration(seconds: float) -> str:
     )
 
 
+# ---- limits
+
+
+def within(limits: limited.Limits, work: Callable[[], object], made: Any = ()) -> None:
+    """Do `work` within `limits` (`limited.run`); its costs are the job's.
+
+    What it wrote half of the files `made` is removed where it is ended. Raises what `limited.run` raises.
+    """
+
+    def told() -> str:
+        work()
+        return _device()
+
+    try:
+        _childrens_devices.append(limited.run(told, limits))
+    except limited.Ended:
+        for path in paths(made):
+            path.with_name(path.name + ".part").unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+        raise
+
+
 # ---- costs
 
 
 def peak_bytes() -> int:
-    """The most memory that this process held at once (resident), bytes."""
+    """The most memory that this process, or one of its children, held at once (resident), bytes."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return max(_own_peak_bytes(), children if sys.platform == "darwin" else children * 1024)
+
+
+def _own_peak_bytes() -> int:
     status = Path("/proc/self/status")
     if status.exists():  # ru_maxrss begins with that of the process that started this one
         for line in status.read_text().splitlines():
@@ -166,7 +201,7 @@ def _device() -> str:
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
         return torch.cuda.get_device_name()
-    return "cpu"
+    return _childrens_devices[-1] if _childrens_devices else "cpu"
 
 
 def costs_path(output: Path | str) -> Path:

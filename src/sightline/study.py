@@ -120,7 +120,8 @@ class Study:
         if kind in own:  # from here on the user's file is the method
             kind = own[kind]
             study_names.complete(kind, study_names.METHOD, f"{where}.kind")
-        completed = options.with_defaults(full_name(METHODS, kind), without(given, "kind", "readings"), where)
+        chosen = without(given, "kind", "readings", "limits")
+        completed = options.with_defaults(full_name(METHODS, kind), chosen, where)
         return {"kind": kind, "readings": given["readings"], "options": completed}
 
     def _of_kind(self, package: str, given: dict, where: str) -> dict:
@@ -179,6 +180,15 @@ class Study:
     def probed_cells(self) -> list[Cell]:
         """The cells whose maps are probed."""
         return [cell for cell in self.cells if self.choice(cell, "probes")]
+
+    def limits_of(self, method: str) -> dict:
+        """What a job that explains by `method` may take: seconds, memory_gb (None: no limit), on_excess."""
+        return self.config["methods"][method]["limits"]
+
+    def recorded_limits_of(self, method: str) -> dict | None:
+        """The limits of `method` where passing one is a result (failed maps), else None."""
+        limits = self.limits_of(method)
+        return limits if limits["on_excess"] == "record" else None
 
     def reference_images_of(self, method: str) -> int:
         """How many reference images `method` compares with; 0 where it needs none."""

@@ -16,7 +16,8 @@ GROUND = {"errors", "randomness", "tables", "arrays", "frames", "modules"}
 # room -> the rooms that it may import besides itself and the ground
 ROOMS: dict[str, set[str]] = {
     "seals": set(),
-    "jobs": {"seals"},
+    "limited": set(),
+    "jobs": {"limited", "seals"},
     "provenance": set(),
     "options": set(),
     "study_names": {"options"},

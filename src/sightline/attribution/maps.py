@@ -80,10 +80,14 @@ class Explanation:
 
 @dataclass(frozen=True)
 class Method:
-    """A method's module by its name, or by the path of a user's file, with its options."""
+    """A method's module by its name, or by the path of a user's file, with its options.
+
+    `ended` says why it is not run: each of its maps has failed, for this reason.
+    """
 
     kind: str
     options: Mapping[str, object] = field(default_factory=dict)
+    ended: str | None = None
 
     @cached_property
     def module(self) -> ModuleType:
@@ -132,6 +136,8 @@ def run(
 def _explain(
     method: Method, model: Explained, images: Images, targets: Targets
 ) -> tuple[str, str | None, list[Maps]]:
+    if method.ended is not None:
+        return "failed", method.ended, []
     try:
         reason = method.module.check(model, targets, **method.options)
         if reason:

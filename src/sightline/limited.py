@@ -1,0 +1,148 @@
+"""Work within limits: in a child process that is ended where it takes too long or too much memory.
+
+A process, because nothing else ends a pass through a network: signals wait until it returns. It is forked, so
+start it before threads are and before a GPU is touched. Linux alone says what a process holds and lets a
+child die with its parent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import multiprocessing
+import os
+import pickle
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TypeVar
+
+from sightline.errors import ConfigError, SightlineError
+
+Result = TypeVar("Result")
+WATCH_SECONDS = 0.05  # between two looks at a child
+GB = 1e9
+DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
+
+
+class Ended(SightlineError):
+    """Work that was ended at a limit, or whose process died: why."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Wall-clock seconds and resident gigabytes (1e9 bytes; its children's too) of some work; None: no limit.
+
+    Memory of a GPU is not counted.
+    """
+
+    seconds: float | None = None
+    memory_gb: float | None = None
+
+    def __bool__(self) -> bool:
+        return self.seconds is not None or self.memory_gb is not None
+
+
+def run(work: Callable[[], Result], limits: Limits) -> Result:
+    """What `work()` returns, done here where there is no limit, else in a child that inherits what is open.
+
+    Raises `Ended` where the child passed a limit or died, and what `work` raises. No process is left behind,
+    not even where this one is killed.
+    """
+    if not limits:
+        return work()
+    if limits.memory_gb is not None and not Path("/proc/self/status").exists():
+        raise ConfigError("limits of memory need Linux: this system does not say what a process holds")
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    child = context.Process(target=_in_child, args=(work, receiver, sender, os.getpid()))
+    child.start()
+    sender.close()
+    try:
+        return _watched(child, receiver, limits)
+    finally:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(child.pid, signal.SIGKILL)  # what it started, too
+        child.kill()
+        child.join()
+        receiver.close()
+
+
+def resident_bytes(process: int) -> int:
+    """What a process and its descendants hold in memory, bytes; 0 where it is no more."""
+    total, found = 0, [process]
+    while found:
+        folder = Path(f"/proc/{found.pop()}")
+        with contextlib.suppress(OSError):  # it may end while it is looked at
+            for line in (folder / "status").read_text().splitlines():
+                if line.startswith("VmRSS:"):
+                    total += int(line.split()[1]) * 1024
+            for thread in (folder / "task").iterdir():
+                found += map(int, (thread / "children").read_text().split())
+    return total
+
+
+def _watched(child: multiprocessing.Process, receiver: Connection, limits: Limits) -> object:
+    start = time.monotonic()
+    while not receiver.poll(WATCH_SECONDS):
+        if not child.is_alive() and not receiver.poll():
+            raise Ended(_death(child))
+        seconds = time.monotonic() - start
+        if limits.seconds is not None and seconds > limits.seconds:
+            raise Ended(f"took longer than {limits.seconds:g} s")
+        held = resident_bytes(child.pid) / GB if limits.memory_gb is not None else 0.0
+        if limits.memory_gb is not None and held > limits.memory_gb:
+            raise Ended(f"held {held:.3g} GB of memory, more than {limits.memory_gb:g} GB")
+    try:
+        result, error = receiver.recv()
+    except EOFError:
+        child.join()
+        raise Ended(_death(child)) from None
+    if error is not None:
+        raise error
+    return result
+
+
+def _death(child: multiprocessing.Process) -> str:
+    code = child.exitcode
+    if code is not None and code < 0:
+        name = signal.Signals(-code).name
+        hint = " (the system, out of memory?)" if name == "SIGKILL" else ""
+        return f"its process was ended by {name}{hint}"
+    return f"its process left with exit code {code}"
+
+
+def _in_child(work: Callable[[], object], receiver: Connection, sender: Connection, parent: int) -> None:
+    receiver.close()
+    os.setpgid(0, 0)
+    _die_with(parent)
+    result, error = None, None
+    try:
+        result = work()
+    except BaseException as raised:  # the parent raises it again
+        traceback.print_exc()
+        error = _portable(raised)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    sender.send((result, error))
+
+
+def _die_with(parent: int) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(DIE_WITH_PARENT, signal.SIGKILL)
+        if os.getppid() != parent:  # it died before
+            os._exit(1)
+
+
+def _portable(error: BaseException) -> BaseException:
+    """`error`, or one of its text where it does not come through a pipe."""
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301 (made here)
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
