@@ -120,7 +120,7 @@ QUICK: dict[str, dict[str, object]] = {
     "extremal_perturbation": {"iterations": 2, "step": 4, "deviation": 6},
     "feature_ablation": {"count": 8},
     "feature_permutation": {"count": 8},
-    "kernel_shap": {"samples": 64},
+    "kernel_shap": {"features_as": "grid", "count": 8, "samples": 32},
     "lime": {"samples": 16},
     "occlusion": {"window": 8},
     "rise": {"masks": 16},

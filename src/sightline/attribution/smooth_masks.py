@@ -8,7 +8,6 @@ from math import ceil
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 
 from sightline.attribution.masking import chunks
 
@@ -34,14 +33,7 @@ def smooth_masks(cells: Tensor, shape: tuple[int, ...], step: int, deviation: fl
         around = around.unfold(axis + 1, 2 * reach + 1, 1)  # ..., last the cells around each
     around = around.flatten(dims + 1).unsqueeze(dims + 1)  # (R, *cells, 1, K)
     kernel = _kernel(step, deviation, dims, reach, cells.device)  # (step ** dims, K)
-    at_once = max(1, MOST_HELD // around.numel())
-    pooled = [
-        _pooled(around, kernel[part]) if at_once >= len(kernel)
-        # in 3-D there is too much to keep for the way back: it is computed again there
-        else checkpoint(_pooled, around, kernel[part], use_reentrant=False)
-        for part in chunks(len(kernel), at_once)
-    ]  # fmt: skip
-    blocks = torch.cat(pooled, dim=-1).unflatten(-1, (step,) * dims)  # (R, *cells, *step)
+    blocks = _Pooled.apply(around, kernel).unflatten(-1, (step,) * dims)  # (R, *cells, *step)
     order = [0, *(axis for pair in zip(range(1, dims + 1), range(dims + 1, 2 * dims + 1)) for axis in pair)]
     whole = blocks.permute(order).reshape(len(cells), *(count * step for count in cells.shape[1:]))
     return whole[(slice(None), *(slice(side) for side in shape))]
@@ -57,8 +49,34 @@ def _kernel(step: int, deviation: float, dims: int, reach: int, device: torch.de
     return torch.exp(-2 * (distance - 0.5).clamp(min=0) ** 2)
 
 
-def _pooled(around: Tensor, kernel: Tensor) -> Tensor:
-    """The smooth maximum over K of (R, *cells, 1, K) times (P, K): (R, *cells, P)."""
+class _Pooled(torch.autograd.Function):
+    """The smooth maximum over K of (R, *cells, 1, K) times (P, K): (R, *cells, P).
+
+    In parts that are computed again on the way back: in 3-D there would be too much to keep.
+    """
+
+    @staticmethod
+    def forward(ctx, around: Tensor, kernel: Tensor) -> Tensor:
+        ctx.save_for_backward(around, kernel)
+        return torch.cat([_smooth_maximum(around, kernel[part]) for part in _parts(around, kernel)], dim=-1)
+
+    @staticmethod
+    def backward(ctx, upper: Tensor) -> tuple[Tensor, None]:
+        around, kernel = ctx.saved_tensors
+        total = torch.zeros_like(around)
+        for part in _parts(around, kernel):
+            with torch.enable_grad():
+                leaf = around.detach().requires_grad_()
+                pooled = _smooth_maximum(leaf, kernel[part])
+            total += torch.autograd.grad(pooled, leaf, upper[..., part])[0]
+        return total, None
+
+
+def _parts(around: Tensor, kernel: Tensor) -> list[slice]:
+    return list(chunks(len(kernel), max(1, MOST_HELD // around.numel())))
+
+
+def _smooth_maximum(around: Tensor, kernel: Tensor) -> Tensor:
     weighted = around * kernel
     return (weighted * (COLDNESS * weighted).softmax(dim=-1)).sum(dim=-1)
 

@@ -3,7 +3,8 @@
 A mask is a smooth maximum over cells, each spread by a kernel, so that it cannot be finer than the kernel;
 its sorted pixels are pulled towards a step that holds the area, and momentum descent does the rest, all as in
 the authors' code (its kernel, schedule and blur). One difference: their area counts a margin around the
-image, here it is the image's own. The map is the mean over the areas, 0 to 1, without sign.
+image, here it is the image's own. The area's weight starts at 300 in units of the output: it drowns targets
+that vary by much less than 1. The map is the mean over the areas, 0 to 1, without sign.
 """
 
 from __future__ import annotations
@@ -158,13 +159,12 @@ class Descent:
         """
         shape = tuple(pyramid.shape[2:])
         cells = torch.ones((len(areas), *cells_of(shape, self.step)), device=areas.device)
-        optimiser = torch.optim.SGD([cells], lr=RATE, momentum=MOMENTUM, dampening=MOMENTUM)
+        velocity = None
         target = torch.arange(targets.count, device=areas.device).repeat_interleave(
             len(areas) // targets.count
         )
         for iteration in range(self.iterations):
-            cells.requires_grad_()
-            optimiser.zero_grad()
+            cells = cells.detach().requires_grad_()
             weight = AREA_WEIGHT * AREA_GROWTH**iteration
             for part in chunks(len(areas), model.micro_batch):
                 with torch.enable_grad():
@@ -172,8 +172,10 @@ class Descent:
                     scalars = self._scalars(model, targets, image, pyramid, mask, iteration)  # (R, T)
                     reward = scalars.gather(1, target[part, None])[:, 0]
                     (weight * off_area(mask, areas[part]) - reward).sum().backward()
-            optimiser.step()
-            cells.requires_grad_(False).clamp_(0, 1)
+            # momentum as torch's SGD has it, damped by as much
+            fresh = cells.grad if velocity is None else (1 - MOMENTUM) * cells.grad
+            velocity = fresh if velocity is None else MOMENTUM * velocity + fresh
+            cells = (cells.detach() - RATE * velocity).clamp(0, 1)
         parts = chunks(len(areas), model.micro_batch)
         return torch.cat([smooth_masks(cells[part], shape, self.step, self.deviation) for part in parts])
 
