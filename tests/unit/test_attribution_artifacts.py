@@ -144,7 +144,7 @@ def test_feature_visualisation_raises_the_channel(name, robust):
     data = Material.of(images.pixels, span=span)
     # a ReLU that is off everywhere has no gradient to follow: only channels that are on
     units = [3, 0] if name == "resnet" else [2, 1]
-    wanted = {"units": units, "steps": 12, "robust": robust}
+    wanted = {"units": units, "steps": 15, "robust": robust}
     (made,) = asked(model, data, "feature_visualisation", **wanted)
     assert made.values.shape == (2, *images.shape)
     assert (made.values >= -2).all() and (made.values <= 2).all()

@@ -61,7 +61,7 @@ NEEDS = ("gradient", "layer")
 SCOPE = "model"
 SOURCE = "Olah et al. 2017, doi:10.23915/distill.00007"
 
-PAD, JITTER, SMALL_JITTER, ANGLE = 12, 8, 4, 10  # pixels and degrees, the library's
+PAD, ANGLE = 12, 10  # pixels and degrees, the library's; images under 96 pixels are padded by an eighth
 SCALES = tuple(1 + (i - 5) / 50 for i in range(11))
 SPREAD = 0.01  # standard deviation of the first spectrum
 
@@ -151,7 +151,8 @@ def _rise(
 def transformed(image: Tensor, generator: torch.Generator) -> Tensor:
     """`image` padded with grey, moved, scaled, turned in its last two axes, moved: cut to its own size.
 
-    In 3-D the padding, the moves and the scale take all axes.
+    The first move is up to two thirds of the padding, the last up to a third. In 3-D padding, moves and
+    scale take all axes.
     """
     dims = image.ndim - 2
 
@@ -161,9 +162,10 @@ def transformed(image: Tensor, generator: torch.Generator) -> Tensor:
     def moves(most: int) -> list[int]:
         return [drawn(2 * most + 1) - most for _ in range(dims)]
 
-    padded = functional.pad(image, [PAD] * 2 * dims, value=float(image.detach().mean()))
+    pad = min(PAD, min(image.shape[2:]) // 8)
+    padded = functional.pad(image, [pad] * 2 * dims, value=float(image.detach().mean()))
     axes = tuple(range(2, image.ndim))
-    moved = padded.roll(moves(JITTER), axes)
+    moved = padded.roll(moves(2 * pad // 3), axes)
     scale, angle = SCALES[drawn(len(SCALES))], math.radians(drawn(2 * ANGLE + 1) - ANGLE)
     height, width = padded.shape[-2:]
     matrix = torch.eye(dims, dims + 1)  # rows x, y[, z] in shares of the sides
@@ -174,7 +176,7 @@ def transformed(image: Tensor, generator: torch.Generator) -> Tensor:
     matrix[:2, :2] = turn
     grid = functional.affine_grid((matrix / scale)[None].to(image), list(padded.shape), align_corners=False)
     turned = functional.grid_sample(moved, grid, padding_mode="reflection", align_corners=False)
-    start = [PAD + move for move in moves(SMALL_JITTER)]
+    start = [pad + move for move in moves(pad // 3)]
     for axis, at, side in zip(axes, start, image.shape[2:]):
         turned = turned.narrow(axis, at, side)
     return turned
