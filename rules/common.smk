@@ -27,6 +27,7 @@ wildcard_constraints:
     seed=r"\d+",
     condition="|".join(study.conditions) or "none",
     method="|".join(study.methods) or "none",
+    agreement="|".join(study.agreements) or "none",
 
 
 def folder_of(dataset):
@@ -59,6 +60,11 @@ def per_trained(pattern):
 def per_cell(pattern, cells=None):
     """`pattern` for every cell of the grid, or for `cells`."""
     return [str(pattern).format(**vars(cell)) for cell in (study.cells if cells is None else cells)]
+
+
+def per_agreement(pattern):
+    """`pattern` for every dataset and agreement that compares its maps."""
+    return [str(pattern).format(dataset=dataset, agreement=name) for dataset, name in study.agreement_jobs]
 
 
 def per_dataset(pattern, names=None):

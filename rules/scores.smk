@@ -60,6 +60,63 @@ rule score_baselines:
         "../scripts/score_baselines.py"
 
 
+rule compare_maps:
+    input:
+        maps=lambda wildcards: per_cell(
+            rules.attribute.output.maps, study.compared_cells(wildcards.dataset, wildcards.agreement)
+        ),
+        values=flat(
+            lambda wildcards: per_cell(
+                rules.attribute.output.values, study.compared_cells(wildcards.dataset, wildcards.agreement)
+            )
+        ),
+        predictions=lambda wildcards: per_cell(
+            rules.attribute.output.predictions, study.compared_cells(wildcards.dataset, wildcards.agreement)
+        ),
+        images=rules.read_dataset.output.images,
+    output:
+        "<study>/agreements/{dataset}/{agreement}.parquet",
+    log:
+        "<study>/logs/compare_maps/{dataset}.{agreement}.log",
+    conda:
+        "../envs/sightline.yaml"
+    params:
+        agreement=lambda wildcards: study.agreements[wildcards.agreement],
+        cells=lambda wildcards: [
+            [cell.model, cell.seed, cell.condition, cell.method]
+            for cell in study.compared_cells(wildcards.dataset, wildcards.agreement)
+        ],
+        labels=lambda wildcards: [
+            study.labels_of(cell.model)
+            for cell in study.compared_cells(wildcards.dataset, wildcards.agreement)
+        ],
+        readings=lambda wildcards: [
+            study.readings_of(cell.method)
+            for cell in study.compared_cells(wildcards.dataset, wildcards.agreement)
+        ],
+        scale=study.config["scores"]["scale"],
+        threads=study.config["compute"]["threads"],
+    script:
+        "../scripts/compare_maps.py"
+
+
+rule summarise_agreements:
+    input:
+        agreements=per_agreement(rules.compare_maps.output),
+    output:
+        "<study>/agreement_summary.parquet",
+    log:
+        "<study>/logs/summarise_agreements.log",
+    conda:
+        "../envs/sightline.yaml"
+    params:
+        study_seed=study.seed,
+        statistics={key: study.config["statistics"][key] for key in ("interval", "resamples", "level")},
+        threads=study.config["compute"]["threads"],
+    script:
+        "../scripts/summarise_agreements.py"
+
+
 rule summarise:
     input:
         scores=per_cell(rules.score.output, study.scored_cells),

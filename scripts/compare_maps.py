@@ -1,12 +1,13 @@
 """Compare the maps of one dataset with each other, as one agreement of the configuration says."""
 
-from sightline import jobs, scoring, tables
+from sightline import jobs, tables
 from sightline.agreement import agree, pairs
 from sightline.frames import scoring_frame
+from sightline.outcomes import MapsOf
 from sightline.saliency import Saliency
 
 
-def compare(inputs, params, kind: str, cells: list[scoring.MapsOf]):
+def compare(inputs, params, kind: str, cells: list[MapsOf]):
     """Table 'agreements' of the images that `cells` explained; files and params stand in their order."""
     files = dict(zip(cells, zip(inputs.maps, inputs.values, inputs.predictions)))
     labels, readings = dict(zip(cells, params.labels)), dict(zip(cells, params.readings))
@@ -29,6 +30,6 @@ def compare(inputs, params, kind: str, cells: list[scoring.MapsOf]):
 
 if __name__ == "__main__":
     with jobs.recorded(snakemake.input, snakemake.output, snakemake.params, snakemake.log):
-        cells = [scoring.MapsOf(snakemake.wildcards.dataset, *axes) for axes in snakemake.params.cells]
+        cells = [MapsOf(snakemake.wildcards.dataset, *axes) for axes in snakemake.params.cells]
         found = compare(snakemake.input, snakemake.params, snakemake.wildcards.agreement, cells)
         tables.write("agreements", found, snakemake.output[0])

@@ -3,8 +3,8 @@
 from sightline import jobs, probing, tables
 from sightline.explaining import Cell, Files, Setting
 from sightline.models import device
+from sightline.outcomes import MapsOf
 from sightline.saliency import Saliency
-from sightline.scoring import MapsOf
 
 
 def probe(inputs, params, maps_of: MapsOf, chosen_device: str):

@@ -12,13 +12,11 @@ import pandas as pd
 
 from sightline import frames
 from sightline.errors import ConfigError
+from sightline.outcomes import Absent, Answer, MapsOf
 from sightline.randomness import generator
 from sightline.scoring import (
-    Absent,
-    Answer,
     Asked,
     GazeReference,
-    MapsOf,
     Reference,
     Target,
     rank,

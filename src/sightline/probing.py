@@ -14,9 +14,9 @@ from sightline.attribution.probing import Probe, Probed
 from sightline.attribution.targets import Choice, Targets, no_class
 from sightline.explaining import Cell
 from sightline.frames import Frame
+from sightline.outcomes import Absent, MapsOf, score_rows
 from sightline.randomness import generator
 from sightline.saliency import Saliency
-from sightline.scoring import Absent, MapsOf, table
 
 READING = "predicted"  # the probes' reading: the signed map of the class with the highest output
 
@@ -43,7 +43,7 @@ def probe(
     for batch in batches:
         for image, metric, value, status, reason in _probe(cell, saliency, chosen, batch):
             rows.append((READING, image, subjects[image], "", "", metric, "", value, status, reason))
-    return table(maps_of, rows)
+    return score_rows(maps_of, rows)
 
 
 def _probe(

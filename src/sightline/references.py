@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from sightline import arrays, scoring, tables
+from sightline.outcomes import Absent, Answer
 
 
 @dataclass(frozen=True)
@@ -77,13 +78,13 @@ def with_center_bias(
 def region_reference(name: str, regions: pd.DataFrame, values: np.ndarray) -> scoring.RegionReference:
     """A `RegionReference` over the rows of one kind of table `regions` and its flat `values`."""
     rows = {row.image: row for row in regions.itertuples()}
-    lost = scoring.Absent("missing", f"the image has no region '{name}'")
+    lost = Absent("missing", f"the image has no region '{name}'")
     return scoring.RegionReference(name, lambda image: stored(rows[image], values) if image in rows else lost)
 
 
-def stored(row: tuple, values: np.ndarray) -> scoring.Answer:
+def stored(row: tuple, values: np.ndarray) -> Answer:
     """The array that a table's row points at, or why there is none: a reference not there is `missing`."""
     if row.status == "ok":
         return arrays.view(values, row.offset, row.shape)
     status = row.status if row.status in ("not_applicable", "failed") else "missing"
-    return scoring.Absent(status, f"{row.status}: {row.reason}")
+    return Absent(status, f"{row.status}: {row.reason}")

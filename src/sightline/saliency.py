@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import pandas as pd
-
 from sightline import tables
 from sightline.attribution import readings
 from sightline.attribution.store import MapStore
 from sightline.frames import Frame
-from sightline.scoring import Absent, Answer
+from sightline.outcomes import Absent, Answer
 
 
 class Saliency:
@@ -22,7 +20,14 @@ class Saliency:
         self._maps, self._labels = MapStore(maps, values), tuple(labels)
         self.images = self._maps.images
         said = tables.read("predictions", predictions, columns=["image", "label", "logit", "value"])
-        self._said = dict(iter(said.groupby("image")))
+        wide = said.pivot(index="image", columns="label", values=["logit", "value"])
+        parts = (
+            wide[name].reindex(columns=self._labels).to_numpy(dtype=float) for name in ("logit", "value")
+        )
+        self._said = {
+            image: readings.Outputs(self._labels, *row)
+            for image, *row in zip(wide.index, *parts, strict=True)
+        }
 
     def get(self, image: str, chosen: Mapping[str, Mapping[str, str]], frame: Frame) -> dict[str, Answer]:
         """The map of `image` in `frame` under each `chosen` reading (name -> {classes, clip}), or why not."""
@@ -47,7 +52,4 @@ class Saliency:
         return float("nan") if outputs is None else float(outputs.values[self._labels.index(label)])
 
     def _outputs(self, image: str) -> readings.Outputs | None:
-        if image not in self._said:
-            return None
-        rows: pd.DataFrame = self._said[image].set_index("label").loc[list(self._labels)]
-        return readings.Outputs(self._labels, rows["logit"].to_numpy(), rows["value"].to_numpy(dtype=float))
+        return self._said.get(image)

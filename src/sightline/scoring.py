@@ -11,32 +11,11 @@ from types import ModuleType
 import numpy as np
 import pandas as pd
 
-from sightline import metrics, tables
+from sightline import metrics
 from sightline.errors import ConfigError
 from sightline.metrics import similarity
 from sightline.metrics.similarity import Ranked, References
-
-
-@dataclass(frozen=True)
-class Absent:
-    """An array that is not there: `status` not_applicable | failed | missing, and why."""
-
-    status: str
-    reason: str
-
-
-Answer = np.ndarray | Absent
-
-
-@dataclass(frozen=True, order=True)
-class MapsOf:
-    """Where the maps that are scored come from: a cell of the grid."""
-
-    dataset: str
-    model: str
-    seed: int
-    condition: str
-    method: str
+from sightline.outcomes import Absent, Answer, MapsOf, score_rows
 
 
 @dataclass(frozen=True)
@@ -128,10 +107,7 @@ def table(maps_of: MapsOf, rows: Sequence[tuple]) -> pd.DataFrame:
 
     `rows` are all that there are of these maps: some metrics choose a threshold on the other subjects.
     """
-    frame = pd.DataFrame(settled(rows), columns=list(tables.SCHEMAS["scores"].columns)[len(tables.OF_MAP) :])
-    for at, column in enumerate(tables.OF_MAP):
-        frame.insert(at, column, getattr(maps_of, column))
-    return frame
+    return score_rows(maps_of, settled(rows))
 
 
 def settled(rows: Sequence[tuple]) -> list[tuple]:

@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from sightline import options, study_names
+from sightline.agreement import pairs
 from sightline.errors import ConfigError
 from sightline.modules import full_name
 
@@ -74,7 +75,7 @@ class Study:
             name: self._of_kind(PROBES, given, f"probes.{name}")
             for name, given in self.config["probes"].items()
         }
-        for section in ("readings", "runs", "references", "baselines"):
+        for section in ("readings", "runs", "references", "baselines", "agreements"):
             setattr(self, section, self.config[section])
         study_names.check(self)
 
@@ -147,7 +148,7 @@ class Study:
     def jobs(self) -> int:
         """About how many jobs the study has: per dataset, model and seed, cell, and at its end."""
         cells = 2 * len(self.cells) + len(self.probed_cells)
-        return 8 * len(self.datasets) + len(self.trained) + cells + 6
+        return 8 * len(self.datasets) + len(self.trained) + cells + len(self.agreement_jobs) + 7
 
     @cached_property
     def _choices(self) -> dict[Cell, dict[str, Any]]:
@@ -211,6 +212,20 @@ class Study:
     def scored_cells(self) -> list[Cell]:
         """The cells whose dataset holds a reference."""
         return self.scored(self.cells)
+
+    @cached_property
+    def agreement_jobs(self) -> list[tuple[str, str]]:
+        """The (dataset, agreement) in which there are maps to compare."""
+        return [
+            (dataset, name)
+            for dataset in self.datasets
+            for name in self.agreements
+            if self.compared_cells(dataset, name)
+        ]
+
+    def compared_cells(self, dataset: str, name: str) -> list[Cell]:
+        """The cells of `dataset` whose maps the agreement `name` compares."""
+        return pairs.compared([cell for cell in self.cells if cell.dataset == dataset], self.agreements[name])
 
     @cached_property
     def trained(self) -> list[tuple[str, int]]:

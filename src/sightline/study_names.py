@@ -67,6 +67,7 @@ def check(study: Study) -> None:
     _check_readings(study)
     _check_references(study)
     _check_statistics(study)
+    _check_agreements(study)
     limit = study.config["limits"]["max_jobs"]
     if study.jobs > limit:
         raise ConfigError(
@@ -107,6 +108,25 @@ def _check_references(study: Study) -> None:
             known(dataset, study.datasets, f"references.{name}.datasets", "datasets")
     for metric in study.config["scores"]["metrics"]:
         known(metric, metrics(), "scores.metrics", "metrics")
+
+
+def _check_agreements(study: Study) -> None:
+    for name, agreement in study.agreements.items():
+        axis, fixed = agreement["between"], agreement["with"]
+        values = {f"only.{key}": (key, given) for key, given in agreement["only"].items()}
+        values |= {} if fixed is None else {"with": (axis, [fixed])}
+        for key, (of, given) in values.items():
+            for value in given:
+                known(
+                    value,
+                    {getattr(cell, of) for cell in study.cells},
+                    f"agreements.{name}.{key}",
+                    f"{of}s that run",
+                )
+        if not any(study.compared_cells(dataset, name) for dataset in study.datasets):
+            raise ConfigError(
+                f"config: agreements.{name}: no run has two maps that differ in their {axis} alone"
+            )
 
 
 def _check_statistics(study: Study) -> None:

@@ -84,11 +84,13 @@ def test_a_configuration_that_cannot_run_is_refused_with_its_key(changes, said):
 
 
 def test_the_grid_is_the_union_of_the_runs_without_repetition():
-    again = {"models": ["small"], "seeds": [0, 1], "datasets": ["cxr"], "methods": ["gradcam"]}
+    again = TINY["runs"]["main"] | {"seeds": [0, 1], "methods": ["gradcam"]}
     found = study(**{"runs.again": again}).cells
     assert found == [
+        Cell("cxr", "own", 0, "clean", "detail"),
         Cell("cxr", "small", 0, "clean", "absent"),
         Cell("cxr", "small", 0, "clean", "gradcam"),
+        Cell("cxr", "small", 0, "turned", "gradcam"),
         Cell("cxr", "small", 1, "clean", "gradcam"),
     ]
 

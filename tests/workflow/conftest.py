@@ -13,7 +13,9 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
-COPIED = ("workflow", "rules", "scripts", "src", "envs", "config", "requirements.lock", "pyproject.toml")
+COPIED = (
+    "workflow", "rules", "scripts", "src", "envs", "config", "examples", "requirements.lock", "pyproject.toml"
+)  # fmt: skip
 STUDY = ROOT / "tests/workflow/study.yaml"
 FIXATIONS = (
     "image,reader,x_position,y_position,timestamp_start_fixation,timestamp_end_fixation,"

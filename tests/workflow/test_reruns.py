@@ -4,6 +4,9 @@ import os
 import shutil
 import time
 
+# explaining anew, and all that follows from maps
+EXPLAINING = {"attribute", "probe", "score", "compare_maps", "summarise", "summarise_agreements"}
+
 
 def _rules(counts: dict[str, int]) -> set[str]:
     return {rule for rule in counts if not rule.startswith("plot_")}
@@ -44,8 +47,22 @@ def test_comments_docstrings_and_an_undone_edit_do_nothing(project):
 def test_an_edit_in_one_method_reruns_that_method_alone(project):
     (project.folder / "src/sightline/attribution/methods/gradcam.py").open("a").write("\nCHANGED = 1\n")
     counts = project.would_run()
-    assert counts["attribute"] == 1 and counts["score"] == 1
-    assert _rules(counts) == {"attribute", "score", "summarise", "report"}
+    assert counts["attribute"] == counts["score"] == 2 and counts["probe"] == 1
+    assert _rules(counts) == {*EXPLAINING, "report"}
+
+
+def test_an_edit_in_a_users_own_method_or_network_reruns_its_own_jobs(project):
+    (project.folder / "examples/own_method/methods/gradient_detail.py").open("a").write("\nCHANGED = 1\n")
+    counts = project.would_run()
+    assert counts["attribute"] == counts["score"] == 1 and "train" not in counts
+    (project.folder / "examples/own_method/models/small.py").open("a").write("\nCHANGED = 1\n")
+    counts = project.would_run()
+    assert counts["attribute"] == counts["train"] == 1
+
+
+def test_an_edit_in_one_probe_reruns_the_probes_alone(project):
+    (project.folder / "src/sightline/attribution/probes/deletion.py").open("a").write("\nCHANGED = 1\n")
+    assert _rules(project.would_run()) == {"probe", "summarise", "report"}
 
 
 def test_a_new_metric_recomputes_scores_and_no_map(project):
@@ -54,10 +71,10 @@ def test_a_new_metric_recomputes_scores_and_no_map(project):
 
 
 def test_a_new_seed_trains_one_model(project):
-    project.edit("study.yaml", "seeds: [0]", "seeds: [0, 1]")
+    project.edit("study.yaml", "seeds: [0]", "seeds: [0, 1]")  # of the run `main`
     counts = project.would_run()
     assert counts["train"] == 1 and counts["attribute"] == 2 and counts["score"] == 2
-    assert _rules(counts) == {"train", "attribute", "score", "summarise", "report"}
+    assert _rules(counts) == {"train", "attribute", "probe", "score", "summarise", "report"}
 
 
 def test_device_and_workers_rerun_nothing(project):
@@ -66,7 +83,7 @@ def test_device_and_workers_rerun_nothing(project):
 
 def test_a_recipe_reruns_what_it_enters(project):
     project.edit("study.yaml", "epochs: 1", "epochs: 2")
-    assert _rules(project.would_run()) == {"train", "attribute", "score", "summarise", "report"}
+    assert _rules(project.would_run()) == {"train", *EXPLAINING, "report"}
 
 
 def test_results_without_records_and_other_code_are_remade(project):
@@ -74,8 +91,8 @@ def test_results_without_records_and_other_code_are_remade(project):
     assert project.would_run() == {}
     (project.folder / "src/sightline/attribution/methods/gradcam.py").open("a").write("\nCHANGED = 1\n")
     counts = project.would_run()
-    assert counts["attribute"] == 1
-    assert _rules(counts) == {"attribute", "score", "summarise", "report"}
+    assert counts["attribute"] == 2
+    assert _rules(counts) == {*EXPLAINING, "report"}
 
 
 def test_an_adapter_edit_that_yields_the_same_tables_retrains_nothing(project):

@@ -13,7 +13,7 @@ from sightline import tables
 from sightline.agreement.measures import MEASURES, SMALLEST, measured
 from sightline.agreement.pairs import Cell, Group
 from sightline.frames import Frame
-from sightline.scoring import Absent, Answer
+from sightline.outcomes import Absent, Answer
 
 Readings = Mapping[str, Mapping[str, str]]  # name -> {classes, clip}
 

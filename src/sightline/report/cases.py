@@ -13,6 +13,7 @@ from sightline import baselines, scoring
 from sightline.figures import words
 from sightline.figures.overlays import Case, Outline
 from sightline.frames import Frame, resample, scoring_frame
+from sightline.outcomes import Absent, Answer
 from sightline.preparation import Store
 from sightline.saliency import Saliency
 
@@ -194,17 +195,17 @@ def picture(image: str, shape: tuple[int, int], beside: Beside) -> np.ndarray:
     return resample(stored, frame, Frame.resized(shape, sides)).round().astype(np.uint8)
 
 
-def _references(image: str, beside: Beside) -> dict[str, scoring.Answer]:
+def _references(image: str, beside: Beside) -> dict[str, Answer]:
     """The panels of readers, center bias and hull: all that the dataset has, absent ones with the reason."""
-    panels: dict[str, scoring.Answer] = {}
+    panels: dict[str, Answer] = {}
     if beside.gaze is not None:
         read = [values for _, values in beside.gaze.readings(image) if isinstance(values, np.ndarray)]
-        panels["reader"] = read[0] if read else scoring.Absent("no reader", "")
-        alone = scoring.Absent("one reader only" if read else "no reader", "")
+        panels["reader"] = read[0] if read else Absent("no reader", "")
+        alone = Absent("one reader only" if read else "no reader", "")
         panels["other_readers"] = scoring.others(read)[0] if len(read) > 1 else alone
         for leave_out in beside.gaze.leave_outs[:1]:
             biases = beside.gaze.center_bias(image)
-            panels["center_bias"] = biases.get(leave_out, scoring.Absent("missing", ""))
+            panels["center_bias"] = biases.get(leave_out, Absent("missing", ""))
     if beside.lungs is not None:
         mask = beside.lungs.mask(image)
         panels["hull"] = baselines.hull(mask) if isinstance(mask, np.ndarray) else mask
