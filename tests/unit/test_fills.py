@@ -64,3 +64,41 @@ def test_references_give_their_mean_or_a_reason():
 def test_an_unknown_fill_is_refused():
     with pytest.raises(ValueError, match="zero, black, mean"):
         fills.lacks("grey", model_of((1, 4, 4)))
+
+
+# ---- painting over
+
+
+@pytest.mark.parametrize("shape", [(2, 9, 8), (1, 7, 6, 5)])
+def test_a_hidden_pixel_becomes_the_mean_of_its_neighbours(shape):
+    images = images_of(shape)
+    hidden = torch.zeros((2, 1, *shape[1:]), dtype=torch.bool)
+    middle = tuple(side // 2 for side in shape[1:])
+    hidden[(0, 0, *middle)] = True
+    found = fills.inpainted(images, hidden)
+    window = images[0][(slice(None), *(slice(at - 1, at + 2) for at in middle))].flatten(1)
+    own = images[0][(slice(None), *middle)]
+    expected = (window.sum(dim=1) - own) / (3 ** len(middle) - 1)
+    assert torch.allclose(found[0][(slice(None), *middle)], expected, atol=1e-5)
+    assert torch.equal(found[1], images[1])
+    known = ~hidden.expand_as(images)
+    assert torch.equal(found[known], images[known])
+
+
+def test_holes_are_painted_from_their_border_inwards():
+    images = torch.full((1, 1, 12, 12), 2.0)
+    hidden = torch.zeros((1, 1, 12, 12), dtype=torch.bool)
+    hidden[..., 2:12, 0:9] = True  # up to two edges of the image
+    images[hidden] = torch.inf
+    assert torch.allclose(fills.inpainted(images, hidden), torch.full_like(images, 2.0))
+    ramp = torch.arange(12.0).expand(1, 1, 12, 12).clone()
+    hidden = torch.zeros_like(hidden)
+    hidden[..., 4:7] = True  # a band of three columns: 1-wide rings from both sides
+    assert torch.allclose(fills.inpainted(ramp, hidden)[0, 0, 5, 4:7], torch.tensor([3.0, 5.0, 7.0]))
+
+
+def test_nothing_can_be_painted_from_nothing():
+    hidden = torch.ones((2, 1, 4, 4), dtype=torch.bool)
+    hidden[0, 0, 0, 0] = False
+    with pytest.raises(ValueError, match="hidden"):
+        fills.inpainted(torch.zeros(2, 1, 4, 4), hidden)

@@ -66,3 +66,23 @@ def blurred(images: Tensor, deviation: float) -> Tensor:
         padded = functional.pad(lines.reshape(-1, 1, shape[-1]), (radius, radius), mode="replicate")
         images = functional.conv1d(padded, weights.view(1, 1, -1)).reshape(shape).movedim(-1, axis)
     return images.contiguous()
+
+
+def inpainted(images: Tensor, hidden: Tensor) -> Tensor:
+    """Images (B, C, [D,] H, W) whose `hidden` pixels (B, 1, [D,] H, W) are painted from their surroundings.
+
+    From a hole's border inwards, ring by ring: each pixel becomes the mean of its known neighbours, among the
+    3 x 3 (x 3) around it. Raises `ValueError` where all of an image is hidden.
+    """
+    if hidden.flatten(1).all(dim=1).any():
+        raise ValueError("an image of which every pixel is hidden has nothing to be painted from")
+    mean = functional.avg_pool2d if images.ndim == 4 else functional.avg_pool3d
+    known = ~hidden
+    images = torch.where(known, images, 0.0)
+    while not known.all():
+        weight = mean(known.to(images.dtype), 3, stride=1, padding=1)
+        ring = ~known & (weight > 0)
+        around = mean(images, 3, stride=1, padding=1) / weight.clamp(min=1e-6)
+        images = torch.where(ring, around, images)
+        known = known | ring
+    return images
