@@ -67,8 +67,8 @@ class _Pooled(torch.autograd.Function):
         for part in _parts(around, kernel):
             with torch.enable_grad():
                 leaf = around.detach().requires_grad_()
-                pooled = _smooth_maximum(leaf, kernel[part])
-            total += torch.autograd.grad(pooled, leaf, upper[..., part])[0]
+                pooled = (_smooth_maximum(leaf, kernel[part]) * upper[..., part]).sum()
+            total += torch.autograd.grad(pooled, leaf)[0]
         return total, None
 
 
