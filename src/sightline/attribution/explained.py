@@ -120,6 +120,7 @@ class Explained:
     `layers` and `attention` are the architecture's LAYERS and ATTENTION; `placement` says where cells of a
     layer lie: "true" (receptive-field centres) or "usual_resize". `reference_images` (R, C, [D,] H, W)
     are what some methods compare with; `micro_batch` is how many rows a loop of forwards takes at once.
+    `auxiliary` is a network trained beside the explained one (an autoencoder of its images).
     """
 
     network: nn.Module
@@ -131,6 +132,7 @@ class Explained:
     placement: str = "true"
     reference_images: Tensor | None = None
     micro_batch: int = 16
+    auxiliary: nn.Module | None = None
     passes: Passes = field(default_factory=Passes, init=False, repr=False, compare=False)
     _known: dict = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -139,6 +141,8 @@ class Explained:
         if self.placement not in ("true", "usual_resize"):
             raise ConfigError(f"placement {self.placement!r}; expected 'true' or 'usual_resize'")
         self.passes.watch(self.network.to(self.device).eval().requires_grad_(False))
+        if self.auxiliary is not None:
+            self.auxiliary.to(self.device).eval().requires_grad_(False)
 
     @cached_property
     def unshared(self) -> nn.Module:
