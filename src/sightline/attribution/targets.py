@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from sightline.errors import ConfigError
 
@@ -18,10 +19,31 @@ OPTIONS = {
         "default": [],
         "description": "For `classes`: the labels that are explained.",
     },
+    "rule": {
+        "enum": ["argmax", "threshold"],
+        "default": "argmax",
+        "description": "For `region`: a class lies where its logit is the highest, or above `threshold`.",
+    },
+    "threshold": {
+        "type": "number",
+        "default": 0.0,
+        "description": "For `region` by `threshold`: the logit above which a class is there (0: p > 0.5).",
+    },
+    "pooling": {
+        "enum": ["sum", "mean"],
+        "default": "sum",
+        "description": "For `region`: what is explained is the sum or mean of the class's logits there.",
+    },
+    "gallery": {
+        "enum": ["mean", "each"],
+        "default": "mean",
+        "description": "For `similarity`: to the mean direction of the reference images, or to each of them.",
+    },
 }
-KINDS = ("all_classes", "classes", "predicted", "labelled", "predicted_and_labelled")
-CHOSEN_BY_OUTPUTS = ("predicted", "predicted_and_labelled")
-NAMES = Sequence[Sequence[str | None]]
+KINDS = (
+    "all_classes", "classes", "predicted", "labelled", "predicted_and_labelled", "region", "similarity"
+)  # fmt: skip
+CHOSEN_BY_OUTPUTS = ("predicted", "predicted_and_labelled", "region")
 
 
 @dataclass(frozen=True)
@@ -84,17 +106,85 @@ def own_classes(labels: Sequence[str], chosen: Sequence[Sequence[int]]) -> Targe
     return Targets(tuple(str(slot) for slot in range(count)), scalars, own)
 
 
+def frozen_regions(
+    outputs: Tensor, labels: Sequence[str], rule: str = "argmax", threshold: float = 0.0, pooling: str = "sum"
+) -> Targets:
+    """For each class the sum (or mean) of its logits where the unaltered images' prediction has it.
+
+    `outputs` (B, classes, [D,] H, W) are the logits of the unaltered images; a class's region is where its
+    logit is the highest (`argmax`: classes exclude each other) or above `threshold` (several may hold).
+    Regions stay as they are whatever is done to the images: derivatives are those of the logits, and what
+    should be complete is (Vinogradova et al. 2020 freeze a set of pixels so). An image has no target of a
+    class that its prediction has nowhere. Raises `ConfigError` where the outputs are not those of such a
+    network.
+    """
+    if outputs.ndim < 4 or outputs.shape[1] != len(labels):
+        raise ConfigError(
+            f"targets of kind 'region' need outputs (images, {len(labels)} classes, [depth,] height, width); "
+            f"the network gives {tuple(outputs.shape)}"
+        )
+    outputs = outputs.detach()
+    if rule == "argmax":
+        classes_of = outputs.argmax(dim=1, keepdim=True)
+        regions = torch.cat([classes_of == index for index in range(len(labels))], dim=1)
+    elif rule == "threshold":
+        regions = outputs > threshold
+    else:
+        raise ConfigError(f"targets: rule {rule!r}; expected 'argmax' or 'threshold'")
+    pixels = regions.flatten(2).sum(dim=2)  # (B, T)
+    share = {"sum": torch.ones_like(pixels), "mean": pixels.clamp(min=1)}
+    if pooling not in share:
+        raise ConfigError(f"targets: pooling {pooling!r}; expected 'sum' or 'mean'")
+
+    def scalars(outputs: Tensor, rows: Tensor | None = None) -> Tensor:
+        inside, over = (
+            (one if rows is None else one[rows.to(one.device)]).to(outputs.device)
+            for one in (regions, share[pooling])
+        )
+        return torch.where(inside, outputs, 0.0).flatten(2).sum(dim=2) / over
+
+    own = tuple(tuple(name if any_ else None for name, any_ in zip(labels, row)) for row in pixels.tolist())
+    return Targets(tuple(labels), scalars, own)
+
+
+def similarity(gallery: Tensor, names: Sequence[str]) -> Targets:
+    """The cosine of the angle between an image's outputs (B, D) and each row of `gallery` (G, D), named.
+
+    Raises `ConfigError` where names and rows differ in number.
+    """
+    if len(names) != len(gallery):
+        raise ConfigError(f"targets: {len(names)} names for {len(gallery)} rows of a gallery")
+    directions = normalize(gallery.detach().flatten(1), dim=1)
+    return Targets(
+        tuple(names),
+        lambda outputs, rows=None: normalize(outputs.flatten(1), dim=1) @ directions.to(outputs).T,
+    )
+
+
+def _gallery(embeddings: Tensor, form: str) -> Targets:
+    """Similarity to the mean direction of `embeddings` (G, D), or (`each`) to every one."""
+    if form == "each":
+        return similarity(embeddings, [f"reference {index}" for index in range(len(embeddings))])
+    return similarity(normalize(embeddings.flatten(1), dim=1).mean(dim=0, keepdim=True), ["references"])
+
+
 @dataclass(frozen=True)
 class Choice:
     """Which targets of which image: one of `KINDS`, with its options.
 
-    `truth` gives an image's true labels (n,), 1 where positive; only `labelled` kinds ask it.
+    `truth` gives an image's true labels (n,), 1 where positive; only `labelled` kinds ask it. `embeddings`
+    gives the network's outputs (G, D) of the reference images; only `similarity` asks it.
     """
 
     kind: str
     labels: tuple[str, ...]
     classes: tuple[str, ...] = ()
     truth: Callable[[str], np.ndarray] | None = None
+    rule: str = "argmax"
+    threshold: float = 0.0
+    pooling: str = "sum"
+    gallery: str = "mean"
+    embeddings: Callable[[], Tensor] | None = None
 
     def __post_init__(self) -> None:
         """Refuse an unknown kind with a `ConfigError`."""
@@ -107,11 +197,21 @@ class Choice:
         return self.kind in CHOSEN_BY_OUTPUTS
 
     def of(self, names: Sequence[str], outputs: np.ndarray | None) -> Targets:
-        """The targets of the images `names`, whose outputs are (B, n) (None where not asked for)."""
+        """The targets of the images `names`, whose outputs are (B, n) (None where not asked for).
+
+        Raises `ConfigError` where the outputs, or the lack of reference images, do not suit the kind.
+        """
         if self.kind == "all_classes":
             return classes(self.labels)
         if self.kind == "classes":
             return classes(self.labels, self.classes)
+        if self.kind == "region":
+            given = torch.from_numpy(outputs)
+            return frozen_regions(given, self.labels, self.rule, self.threshold, self.pooling)
+        if self.kind == "similarity":
+            if self.embeddings is None:
+                raise ConfigError("targets of kind 'similarity' need reference images; the study has none")
+            return _gallery(self.embeddings(), self.gallery)
         chosen: list[list[int]] = [[] for _ in names]
         if self.asks_outputs:
             chosen = [[int(row.argmax())] for row in outputs]
