@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
@@ -29,8 +29,16 @@ def with_center_bias(summary: pd.DataFrame, choice: str | None = None) -> pd.Dat
 
 
 def overall(summary: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `summary` over all images: no stratum, no row that is itself a region's area, none idle."""
-    return without_idle(summary[(summary["stratum"] == "") & (summary["metric"] != "area_share")])
+    """The rows of `summary` over all images and against a reference: no row that is itself a region's area,
+    none idle."""
+    held = (summary["reference"] != "") & (summary["metric"] != "area_share")
+    return without_idle(summary[(summary["stratum"] == "") & held])
+
+
+def alone(summary: pd.DataFrame, metrics: Iterable[str]) -> pd.DataFrame:
+    """The rows of `summary` over all images of `metrics` that need no reference: of the maps themselves."""
+    free = (summary["reference"] == "") & summary["metric"].isin(list(metrics))
+    return summary[(summary["stratum"] == "") & free]
 
 
 def without_idle(summary: pd.DataFrame) -> pd.DataFrame:

@@ -69,9 +69,10 @@ SETTINGS = {
 
 
 def methods(names: Iterable[str]) -> list[str]:
-    """The distinct methods in the order of every figure and table: baselines, the gaze study's, then by
+    """The distinct methods in the order of every figure and table: baselines, methods by family, then by
     name."""
-    return words.ordered(names, words.METHODS)
+    rank = {name: index for index, name in enumerate(words.METHODS)}
+    return sorted(set(names), key=lambda name: (rank.get(words.kind(name), len(rank)), name))
 
 
 def colours(names: Iterable[str]) -> dict[str, str]:

@@ -21,9 +21,53 @@ METHODS = {
     "center_bias_image": "Center bias, without the image",
     "center_bias_subject": "Center bias, without the subject",
     "uniform_noise": "Uniform noise",
+    # by family; a study's own names for them may go on after the kind: gradcam_block4
     "gradcam": "Grad-CAM",
+    "gradcam_plus_plus": "Grad-CAM++",
+    "hirescam": "HiResCAM",
+    "layercam": "LayerCAM",
+    "xgradcam": "XGrad-CAM",
+    "respond_cam": "Respond-CAM",
+    "score_cam": "Score-CAM",
+    "cam": "CAM",
+    "linear_approximation": "Linear approximation",
+    "gradient": "Gradient",
+    "gradient_x_input": "Gradient \N{MULTIPLICATION SIGN} input",
+    "smoothgrad": "SmoothGrad",
+    "integrated_gradients": "Integrated gradients",
+    "gradient_shap": "Gradient SHAP",
+    "deeplift": "DeepLIFT",
+    "deeplift_shap": "DeepLIFT SHAP",
+    "fullgrad": "FullGrad",
+    "iterative_saliency": "Iterative saliency",
+    "guided_backprop": "Guided backprop",
+    "deconvolution": "Deconvolution",
+    "lrp": "LRP",
+    "excitation_backprop": "Excitation backprop",
+    "contrastive_excitation_backprop": "Contrastive excitation backprop",
+    "occlusion": "Occlusion",
+    "feature_ablation": "Feature ablation",
+    "feature_permutation": "Feature permutation",
+    "rise": "RISE",
+    "lime": "LIME",
+    "kernel_shap": "Kernel SHAP",
+    "shapley_sampling": "Shapley sampling",
+    "extremal_perturbation": "Extremal perturbation",
+    "activation": "Activation",
+    "gradient_x_activation": "Gradient \N{MULTIPLICATION SIGN} activation",
+    "conductance": "Conductance",
+    "internal_influence": "Internal influence",
+    "layer_deeplift": "Layer DeepLIFT",
+    "layer_deeplift_shap": "Layer DeepLIFT SHAP",
+    "layer_gradient_shap": "Layer gradient SHAP",
+    "guided_activation": "Guided activation",
+    "inverted_representation": "Inverted representation",
     "am1": "AM1",
     "am2": "AM2",
+    "attention": "Attention",
+    "attention_heads": "Attention heads",
+    "attention_rollout": "Attention rollout",
+    "chefer": "Chefer relevance",
 }
 
 READINGS = ("thresholded", "weighted", "uniform")  # the order of the gaze study's tables
@@ -35,9 +79,16 @@ CENTER_BIAS = {
 }
 
 
-AREA_METRICS = ("mass_inside", "pointing_game")  # whose chance is the region's share of the area
+AREA_METRICS = (
+    "mass_inside",
+    "pointing_game",
+    "pixel_precision",
+)  # whose chance is the region's share of the area
 GAZE_METRICS = ("sauc", "sncc", "ncc", "sauc_sampled")  # that only a reference with gaze has
-REGION_METRICS = ("mass_over_area", "mass_inside", "pointing_game")  # that only a region has
+REGION_METRICS = (  # that only a region has
+    *("mass_over_area", "mass_inside", "pointing_game", "iou_otsu", "iou_quantile", "iou_tuned", "iou_max"),
+    *("pixel_precision", "pixel_recall"),
+)
 
 COUNT = re.compile(r"\d+(?:,\d{3})*")  # in a sentence: 10000 or 10,000
 UNMADE = {"", "no usable row", "none: one label value alone"}  # intervals that there are not
@@ -67,7 +118,20 @@ def method(name: str, in_region: bool = False) -> str:
     """What readers call the method `name`; against a region, a reader is not held against other readers."""
     if in_region and name == "interobserver":
         return "Readers' gaze"
-    return METHODS.get(name, plain(name))
+    known = kind(name)
+    rest = plain(name.removeprefix(known).lstrip("_"))
+    return f"{METHODS[known]}, {rest}" if known in METHODS and rest else METHODS.get(known, plain(name))
+
+
+def kind(name: str) -> str:
+    """The known method that a study calls `name`: it itself, or the longest that `name` starts with.
+
+    `name` where there is none: gradcam_block4 is gradcam, my_method is my_method.
+    """
+    if name in METHODS:
+        return name
+    found = [known for known in METHODS if known not in BASELINES and name.startswith(f"{known}_")]
+    return max(found, key=len, default=name)
 
 
 def is_region(metrics: Iterable[str], reference: str = "") -> bool:
