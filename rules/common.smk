@@ -7,7 +7,7 @@ ROOT = Path(workflow.basedir).parent
 SOURCE = ROOT / "src"
 sys.path.insert(0, str(SOURCE))
 
-from sightline import provenance, seals
+from sightline import provenance, seals, study_costs
 from sightline.datasets import dataset as upstream
 from sightline.errors import SightlineError
 from sightline.modules import full_name
@@ -115,6 +115,16 @@ def modules_of(rule_name, wildcards):
             probes = study.probes_of(wildcards).values()
             names += [f"sightline.attribution.probes.{one['kind']}" for one in probes]
         return names
+    if rule_name == "plan_costs":
+        alike = study_costs.alike(study)
+        names = [
+            full_name("sightline.models.architectures", one["architecture"])
+            for one in study_costs.models(study).values()
+        ]
+        kinds = sorted({kind for group in alike for kind in kinds_in(group)})
+        probes = sorted({one["kind"] for group in alike for one in group["probes"].values()})
+        names += [full_name("sightline.attribution.methods", kind) for kind in kinds]
+        return names + [f"sightline.attribution.probes.{kind}" for kind in probes]
     if rule_name in ("score", "score_baselines"):
         return [f"sightline.metrics.{path.stem}" for path in (SOURCE / "sightline/metrics").glob("*.py")]
     return []

@@ -3,7 +3,8 @@
 
 rule train:
     input:
-        checked=ancient(str(rules.check_inputs.output)),  # it opens the way and changes nothing
+        checked=ancient(str(rules.check_inputs.output)),  # these two open the way and change nothing
+        planned=ancient(str(rules.plan_costs.output)),
         images=lambda wildcards: per_dataset(
             rules.read_dataset.output.images, study.models[wildcards.model]["train_on"]
         ),

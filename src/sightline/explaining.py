@@ -70,6 +70,14 @@ class Setting:
         return cls(**found | {"labels": tuple(found["labels"])})
 
 
+def asked(images: pd.DataFrame, split: str, chosen: str) -> list[str]:
+    """The images of `split` in table `images`; of the test split the `evaluated` ones or all (`test`)."""
+    wanted = images["split"] == split
+    if split == "test" and chosen == "evaluated":
+        wanted &= images["evaluated"]
+    return sorted(images.loc[wanted, "image"])
+
+
 class Cell:
     """A model and its seed explain a dataset under a condition by a method."""
 
@@ -146,12 +154,9 @@ class Cell:
         return wide.reindex(columns=list(self.setting.labels))
 
     def _held(self, split: str) -> list[str]:
-        """The images of `split` that are prepared; of the test split, those that the setting asks for."""
-        asked = self.images["split"] == split
-        if split == "test" and self.setting.chosen == "evaluated":
-            asked &= self.images["evaluated"]
+        """The images of `split` that the setting asks for and that are prepared."""
         prepared = set(self.pixels.images(self.setting.side, "explain"))
-        return sorted(prepared & set(self.images.loc[asked, "image"]))
+        return sorted(prepared & set(asked(self.images, split, self.setting.chosen)))
 
     def _reference_images(self) -> Tensor | None:
         """Validation images (R, 3, H, W) that some methods compare with, drawn once for the study."""

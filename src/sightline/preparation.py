@@ -193,7 +193,7 @@ def explain_grid(image: Image.Image, side: int) -> tuple[np.ndarray, Frame]:
     sides times that ratio, rounded; padding is floor before, ceil after.
     """
     width, height = image.size
-    square = round(side / min(width, height) * max(width, height) / 16) * 16
+    square = explained_side((height, width), side)
     ratio = square / max(width, height)
     size = (round(width * ratio), round(height * ratio))
     left, top = (square - size[0]) // 2, (square - size[1]) // 2
@@ -203,6 +203,11 @@ def explain_grid(image: Image.Image, side: int) -> tuple[np.ndarray, Frame]:
     )
     frame = Frame.resized((height, width), size[::-1]).cropped((-top, -left), (square, square))
     return pixels, frame
+
+
+def explained_side(shape: tuple[int, int], side: int) -> int:
+    """S of `explain_grid` for an image of `shape` (H, W)."""
+    return round(side / min(shape) * max(shape) / 16) * 16
 
 
 class Store:

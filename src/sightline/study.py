@@ -148,7 +148,7 @@ class Study:
     def jobs(self) -> int:
         """About how many jobs the study has: per dataset, model and seed, cell, and at its end."""
         cells = 2 * len(self.cells) + len(self.probed_cells)
-        return 8 * len(self.datasets) + len(self.trained) + cells + len(self.agreement_jobs) + 7
+        return 8 * len(self.datasets) + len(self.trained) + cells + len(self.agreement_jobs) + 8
 
     @cached_property
     def _choices(self) -> dict[Cell, dict[str, Any]]:
@@ -171,7 +171,12 @@ class Study:
 
     def targets_of(self, cell: Cell) -> dict:
         """What is explained in a cell, with its options."""
-        return self.targets[self.choice(cell, "targets") or self._usual_targets(cell.method)]
+        return self.targets[self.target_name_of(cell)]
+
+    def target_name_of(self, cell: Cell) -> str:
+        """The name of what is explained in a cell: as its run says, else by the method's grid."""
+        usual = "predicted_and_labelled" if self._stated(cell.method, "GRID") == "input" else "all_classes"
+        return self.choice(cell, "targets") or usual
 
     def probes_of(self, cell: Cell) -> dict[str, dict]:
         """The probes of a cell's maps, by name, with their options."""
@@ -195,9 +200,6 @@ class Study:
         """How many reference images `method` compares with; 0 where it needs none."""
         needed = "references" in self._stated(method, "NEEDS", ())
         return self.config["compute"]["reference_images"] if needed else 0
-
-    def _usual_targets(self, method: str) -> str:
-        return "predicted_and_labelled" if self._stated(method, "GRID") == "input" else "all_classes"
 
     def _stated(self, method: str, literal: str, default: Any = None) -> Any:
         """A literal of the module of `method`."""

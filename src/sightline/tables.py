@@ -199,6 +199,30 @@ SCHEMAS: dict[str, Schema] = {
         },
         optional="reason offset shape scale shift matrix identity gap",
     ),
+    "map_summary": _schema(
+        "dataset model condition method",
+        # what became of the maps of a method: over seeds, images, targets and sources
+        {
+            "dataset": TEXT,
+            "model": TEXT,
+            "condition": TEXT,
+            "method": TEXT,
+            "seeds": INTEGER,
+            "images": INTEGER,
+            "maps": INTEGER,
+            "ok": INTEGER,
+            "not_applicable": INTEGER,
+            "failed": INTEGER,
+            "all_zero": INTEGER,  # of those that are ok
+            "reason": TEXT,  # the most frequent of those that are not ok; "" where all are
+            "identity": TEXT,
+            "gaps": INTEGER,  # maps with one
+            "gap": REAL,  # median
+            "gap_low": REAL,  # quartiles over maps
+            "gap_high": REAL,
+        },
+        optional="identity gap gap_low gap_high",
+    ),
     "artifacts": _schema(
         "dataset model seed artifact index",
         # what describes a model or a dataset as a whole: arrays to look at
@@ -390,6 +414,30 @@ SCHEMAS: dict[str, Schema] = {
             "interval": TEXT,
         },
         optional="auc low high",
+    ),
+    # what explaining is expected to cost; it differs from run to run, and nothing is made from it
+    "planned_costs": _schema(
+        "dataset model method probe chosen targets placement",
+        {
+            "dataset": TEXT,
+            "model": TEXT,
+            "method": TEXT,
+            "probe": TEXT,  # "" for the explaining itself
+            "chosen": TEXT,  # evaluated | test
+            "targets": TEXT,
+            "placement": TEXT,
+            "cells": INTEGER,  # seeds and conditions
+            "images": INTEGER,
+            "forwards": REAL,  # rows through the network of one cell
+            "backwards": REAL,
+            "seconds": REAL,  # of all cells, one after the other
+            "memory_bytes": REAL,
+            "storage_bytes": REAL,  # of all cells
+            "device": TEXT,
+            "status": TEXT,  # ok | not_applicable | failed
+            "reason": TEXT,
+        },
+        optional="reason",
     ),
     "costs": _schema(
         "job",

@@ -182,9 +182,3 @@ def test_nothing_is_left_after_an_error(tmp_path):
     with pytest.raises(OSError, match="gone"):
         written(tmp_path, "x", plan(INPUTS, 4), loader=broken)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_size_on_disk_is_estimated_before(tmp_path):
-    one = {"i00": INPUTS["i00"]}
-    paths, _ = written(tmp_path, "one", plan(one, 1))
-    assert store.bytes_per_image([(8, 8), (4, 4), (2, 2)], 3) == paths[1].stat().st_size - 128

@@ -21,6 +21,7 @@ ROOMS: dict[str, set[str]] = {
     "provenance": set(),
     "options": set(),
     "study_names": {"options"},
+    "study_costs": set(),
     "study": {"options", "study_names", "agreement"},
     "phantom": set(),
     "datasets": set(),
@@ -28,6 +29,7 @@ ROOMS: dict[str, set[str]] = {
     "models": set(),
     "attribution": set(),
     "explaining": {"attribution", "models", "preparation"},
+    "forecasting": {"attribution", "explaining", "models", "preparation"},
     "gaze": set(),
     "center_bias": set(),
     "regions": {"datasets"},
@@ -55,7 +57,7 @@ ROOMS: dict[str, set[str]] = {
     },
 }
 HEAVY = ("torch", "torchvision", "timm", "captum", "zennit", "statsmodels", "monai")
-USES_TORCH = {"models", "attribution", "explaining", "probing"}
+USES_TORCH = {"models", "attribution", "explaining", "forecasting", "probing"}
 MODULES = sorted(SOURCE.rglob("*.py"))
 NAMES = [path.relative_to(ROOT).as_posix() for path in MODULES]
 

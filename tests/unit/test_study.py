@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from sightline import study_costs
 from sightline.errors import ConfigError
 from sightline.study import Cell, Study
 
@@ -119,3 +120,15 @@ def test_conditions_have_the_options_of_their_kind():
     assert found["two"]["options"] == {
         "layers": 2, "order": "top_down", "mode": "cascading", "stages": "layers"
     }  # fmt: skip
+
+
+def test_cells_that_cost_the_same_are_forecast_once():
+    found = study_costs.alike(study(**{"runs.main.seeds": [0, 1]}))
+    assert [(group["model"], group["method"], group["cells"]) for group in found] == [
+        ("own", "detail", 1),
+        ("small", "absent", 2),
+        ("small", "gradcam", 3),  # two seeds, and one under another condition
+    ]
+    deletion = found[2]["probes"]["deletion"]
+    assert (deletion["kind"], deletion["cells"], deletion["probed"]) == ("deletion", 2, 3)
+    assert found[2]["what"]["kind"] == "all_classes" == found[2]["targets"]

@@ -98,11 +98,6 @@ def concatenate(
     tables.write("maps", frame, table_path, values=values_path)
 
 
-def bytes_per_image(grids: Sequence[Sequence[int]], targets: int) -> int:
-    """Bytes of one image's maps on disk (float32), from the source grids and the number of targets."""
-    return 4 * targets * sum(int(np.prod(grid)) for grid in grids)
-
-
 class MapStore:
     """Maps of one table, by image (`images`, sorted); values are read from disk when they are asked for."""
 

@@ -1,0 +1,47 @@
+"""What of a study's grid costs the same, so that it is forecast once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Study = Any  # a `sightline.study.Study`
+
+
+def datasets(study: Study) -> list[str]:
+    """The datasets that some model explains."""
+    return sorted({cell.dataset for cell in study.cells})
+
+
+def models(study: Study) -> dict[str, dict]:
+    """The models that explain something, as they are built, with their labels and side."""
+    return {
+        name: {key: study.models[name][key] for key in ("architecture", "arguments")}
+        | {"labels": study.labels_of(name), "side": study.recipe_of(name)["side"]}
+        for name in sorted({cell.model for cell in study.cells})
+    }
+
+
+def alike(study: Study) -> list[dict]:
+    """Groups of cells that cost the same (seeds and conditions), each with how many `cells` it has.
+
+    A group holds dataset, model and method, its `kind` and `options`, what the run says of its cells, `what`
+    is explained, and by name the `probes` of its maps, with how many cells these have and the most images.
+    """
+    groups: dict[str, dict] = {}
+    for cell in study.cells:
+        group = {name: getattr(cell, name) for name in ("dataset", "model", "method")}
+        group |= {name: study.methods[cell.method][name] for name in ("kind", "options")}
+        group |= {
+            "chosen": study.choice(cell, "images"),
+            "placement": study.choice(cell, "placement"),
+            "targets": study.target_name_of(cell),
+            "what": study.targets_of(cell),
+            "reference_images": study.reference_images_of(cell.method),
+        }
+        group = groups.setdefault(repr(group), group | {"cells": 0, "probes": {}})
+        group["cells"] += 1
+        for name, probe in study.probes_of(cell).items():
+            counted = group["probes"].setdefault(name, probe | {"cells": 0, "probed": 0})
+            counted["cells"] += 1
+            counted["probed"] = max(counted["probed"], study.choice(cell, "probed"))
+    return list(groups.values())
