@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from sightline.attribution.explained import Explained, Images
+from sightline.attribution.gradients import scalars_of
 from sightline.attribution.targets import Targets
 from sightline.frames import Frame
 
@@ -27,13 +28,8 @@ def chunks(count: int, size: int) -> Iterator[slice]:
 
 def unaltered(model: Explained, images: Images, targets: Targets) -> tuple[Tensor, np.ndarray]:
     """The scalars (B, T) of the images as they are, float64 on the CPU; the network's outputs, float32."""
-    outputs = []
-    with torch.no_grad():
-        for part in chunks(len(images.pixels), model.micro_batch):
-            outputs.append(model.network(images.pixels[part]))
-        together = torch.cat(outputs)
-        scalars = targets.scalars(together)
-    return scalars.double().cpu(), together.float().cpu().numpy()
+    outputs, found = scalars_of(model, images.pixels, targets)
+    return found.double().cpu(), outputs.float().cpu().numpy()
 
 
 def scalars(model: Explained, targets: Targets, image: int, versions: Tensor) -> Tensor:
@@ -41,12 +37,8 @@ def scalars(model: Explained, targets: Targets, image: int, versions: Tensor) ->
 
     On the model's device, without a graph, `micro_batch` rows at a time.
     """
-    found = []
-    with torch.no_grad():
-        for part in versions.split(model.micro_batch):
-            rows = torch.full((len(part),), image, device=part.device)
-            found.append(targets.scalars(model.network(part), rows))
-    return torch.cat(found)
+    rows = torch.full((len(versions),), image, device=versions.device)
+    return scalars_of(model, versions, targets, rows)[1]
 
 
 def of_coalitions(
