@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, fx
 
-from sightline.attribution import graph, relevance
+from sightline.attribution import graph, relevance, tracing
 from sightline.attribution.explained import Explained, Images, NotApplicable
 from sightline.attribution.maps import Maps
 from sightline.attribution.propagation import Call, Propagation, Rule
@@ -128,8 +128,8 @@ def classifier(traced: fx.GraphModule) -> fx.Node:
         module = traced.get_submodule(node.target) if node.op == "call_module" else None
         if isinstance(module, relevance.LINEAR):
             return node
-        name = graph.name_of(node) if module is None else ""
-        moves = isinstance(module, graph.VIEW_MODULES) or name in graph.VIEWS
+        name = tracing.name_of(node) if module is None else ""
+        moves = isinstance(module, tracing.VIEW_MODULES) or name in tracing.VIEWS
         node = node.args[0] if moves else None
     raise NotApplicable("the network's outputs do not come from a linear layer, to negate its weights")
 

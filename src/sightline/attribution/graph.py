@@ -10,18 +10,24 @@ from __future__ import annotations
 import copy
 import inspect
 import operator
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from sightline.attribution.explained import NotApplicable
-
-# what tracing raises where the code branches on values, unpacks tensors or asks for their type
-UNTRACEABLE = (fx.proxy.TraceError, TypeError, ValueError, RuntimeError, AttributeError, KeyError, IndexError)
+from sightline.attribution.tracing import (
+    UNTRACEABLE,
+    VIEW_MODULES,
+    VIEWS,
+    Tracer,
+    gives_shape,
+    name_of,
+    out_of_place,
+    prune,
+)  # fmt: skip
 
 # functions and tensor methods by name -> their module, and the names of the arguments after the input
 POOL = ("kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices")
@@ -46,20 +52,6 @@ MODULES: dict[str, tuple[type[nn.Module], tuple[str, ...]]] = {
     "max_pool2d": (nn.MaxPool2d, POOL),
     "max_pool3d": (nn.MaxPool3d, POOL),
 }
-POOLS = {getattr(functional, f"max_pool{d}d"): f"max_pool{d}d" for d in (1, 2, 3)}
-INPLACE = {
-    operator.iadd: operator.add,
-    operator.isub: operator.sub,
-    operator.imul: operator.mul,
-    operator.itruediv: operator.truediv,
-}
-# operations whose result may be, or look into, their input's memory
-VIEWS = {
-    "chunk", "contiguous", "detach", "diagonal", "dropout", "expand", "flatten", "float", "getitem",
-    "movedim", "narrow", "permute", "reshape", "select", "split", "squeeze", "swapaxes", "t", "to",
-    "transpose", "unbind", "unflatten", "unfold", "unsqueeze", "view"
-}  # fmt: skip
-VIEW_MODULES = (nn.Identity, nn.Flatten, nn.Unflatten, nn.modules.dropout._DropoutNd)
 
 # what is affine in its tensor input in evaluation mode
 AFFINE_MODULES = (
@@ -78,7 +70,6 @@ BILINEAR = {
     "mul": "product", "multiply": "product", "matmul": "product", "bmm": "product", "einsum": "product",
     "truediv": "quotient", "div": "quotient"
 }  # fmt: skip
-SHAPES = {"size", "dim", "numel", "ndimension", "_shape_as_tensor"}
 
 
 class Output(nn.Identity):
@@ -96,7 +87,7 @@ def unshared(network: nn.Module) -> fx.GraphModule:
     """
     if network.training:
         raise ValueError("the graph is that of evaluation; call network.eval() first")
-    tracer = _Tracer()
+    tracer = Tracer()
     given = list(inspect.signature(network.forward).parameters.values())[1:]
     defaults = {one.name: one.default for one in given if one.default is not one.empty}
     try:
@@ -105,15 +96,16 @@ def unshared(network: nn.Module) -> fx.GraphModule:
         raise NotApplicable(
             f"the network's graph cannot be traced: {type(error).__name__}: {error}"
         ) from error
-    _prune(graph)
+    prune(graph)
     modules = {name: network.get_submodule(name) for name in tracer.called}
-    made = _out_of_place(graph, modules)
-    made |= _normalisations(graph, network)
-    for node, module in made.items():
-        node.op, node.target = "call_module", _free(node.name, modules)
-        modules[node.target] = module
-        node.args, node.kwargs = node.args[:1], {}
-    _prune(graph)
+    out_of_place(graph, modules)
+    for node in graph.nodes:
+        module = _module(node) or _normalisation(node, network)
+        if module is not None:
+            node.op, node.target = "call_module", _free(node.name, modules)
+            modules[node.target] = module
+            node.args, node.kwargs = node.args[:1], {}
+    prune(graph)
     targets: dict[str, object] = {}
     uses = Counter(node.target for node in graph.nodes if node.op == "call_module")
     seen: Counter = Counter()
@@ -138,9 +130,9 @@ def verify(traced: fx.GraphModule, network: nn.Module, images: Tensor) -> fx.Gra
     """
     if not traced.meta.get("verified"):
         with torch.no_grad():
-            expected = network.forward(images[:1])  # not a counted pass
+            expected = network.forward(images[:1].clone())  # not a counted pass
             try:
-                equal = _equal(traced.forward(images[:1]), expected)
+                equal = _equal(traced.forward(images[:1].clone()), expected)
             except (torch.OutOfMemoryError, torch.AcceleratorError):
                 raise
             except UNTRACEABLE as error:
@@ -181,7 +173,7 @@ def dependent(traced: fx.GraphModule) -> dict[fx.Node, int]:
     for node in traced.graph.nodes:
         if node.op == "placeholder":
             found[node] = 0
-        elif node.op not in ("get_attr", "output") and not _gives_shape(node):
+        elif node.op not in ("get_attr", "output") and not gives_shape(node):
             count = sum(one in found for one in node.all_input_nodes)
             if count:
                 found[node] = count
@@ -189,8 +181,7 @@ def dependent(traced: fx.GraphModule) -> dict[fx.Node, int]:
 
 
 def _not_affine(traced: fx.GraphModule) -> Iterator[tuple[fx.Node, str]]:
-    depends = dependent(traced)
-    for node in depends:
+    for node in (depends := dependent(traced)):
         kind = None if node.op == "placeholder" else _kind(node, traced, depends)
         if kind is not None:
             yield node, kind
@@ -216,175 +207,9 @@ def _kind(node: fx.Node, traced: fx.GraphModule, depends: dict[fx.Node, int]) ->
     return None if name in AFFINE else name
 
 
-def name_of(node: fx.Node) -> str:
-    """The name of what a node calls, the same for function, method and operator, in place or not."""
-    target = INPLACE.get(node.target, node.target)
-    name = target if isinstance(target, str) else POOLS.get(target, getattr(target, "__name__", str(target)))
-    return name.removesuffix("_") if not name.startswith("_") else name
-
-
-def _gives_shape(node: fx.Node) -> bool:
-    """Whether a node is about a tensor's shape, not its values."""
-    if node.op == "call_method":
-        return node.target in SHAPES
-    if node.op != "call_function":
-        return False
-    if node.target is getattr:
-        return node.args[1] in ("shape", "ndim", "device", "dtype", "is_cuda")
-    return False
-
-
-# ---- tracing
-
-
-class _Proxy(fx.Proxy):
-    """As fx's, but `x += y` is recorded as what it is, not as `x = x + y`."""
-
-
-def _record(function: Callable) -> Callable:
-    def method(self: _Proxy, other: object) -> fx.Proxy:
-        return self.tracer.create_proxy("call_function", function, (self, other), {})
-
-    return method
-
-
-for _function in INPLACE:
-    setattr(_Proxy, f"__{_function.__name__}__", _record(_function))
-
-
-class _Tracer(fx.Tracer):
-    """Traces into every module but torch's own; one that cannot be traced stays whole."""
-
-    def __init__(self) -> None:
-        layers = sys.modules.get("timm.layers")  # timm names its functions that branch on shapes
-        super().__init__(autowrap_functions=tuple(layers.get_notrace_functions()) if layers else ())
-        self.called: set[str] = set()
-        self.ends: set[fx.Node] = set()  # nodes that only carry the name of a module that was traced into
-
-    def proxy(self, node: fx.Node) -> fx.Proxy:
-        return _Proxy(node, self)
-
-    def call_module(self, m: nn.Module, forward: Callable, args: tuple, kwargs: dict) -> object:
-        name = self.path_of_module(m)
-        before, stack = list(self.graph.nodes), self.module_stack.copy()
-        self.called.add(name)
-        try:
-            result = super().call_module(m, forward, args, kwargs)
-        except UNTRACEABLE:
-            for node in reversed(list(self.graph.nodes)[len(before) :]):
-                self.ends.discard(node)
-                self.graph.erase_node(node)
-            self.module_stack = stack
-            return self.create_proxy("call_module", name, args, kwargs)
-        if not self.is_leaf_module(m, name) and isinstance(result, fx.Proxy):
-            result = self.create_proxy("call_module", name, (result,), {})
-            self.ends.add(result.node)
-        return result
-
-
-def _prune(graph: fx.Graph) -> None:
-    """Without assertions about shapes, without what nothing uses, without arguments that have defaults."""
-    for node in reversed(list(graph.nodes)):
-        asserts = node.op == "call_function" and "assert" in getattr(node.target, "__name__", "")
-        extra = node.op == "placeholder" and node.prev.op == "placeholder"
-        unused = not node.users and node.op in ("call_function", "get_attr") and not _writes(node, None)
-        if asserts or unused or (extra and not node.users):
-            graph.erase_node(node)
-
-
-# ---- in place
-
-
-def _out_of_place(graph: fx.Graph, modules: dict[str, nn.Module]) -> dict[fx.Node, nn.Module]:
-    """Turn writing in place into making anew; returns the modules that calls of functions become."""
-    order = {node: index for index, node in enumerate(graph.nodes)}
-    made: dict[fx.Node, nn.Module] = {}
-    for node in list(graph.nodes):
-        if _writes(node, modules):
-            written = node.args[0]
-            for alias in _aliases(written, modules):
-                if any(order[user] > order[node] for user in alias.users):
-                    raise NotApplicable(f"'{node}' writes into a tensor that '{alias}' sees too")
-            later = [user for user in written.users if order[user] > order[node]]
-            for user in later:  # they see what was written
-                user.replace_input_with(written, node)
-        if node.op in ("call_function", "call_method"):
-            if "out" in node.kwargs:
-                raise NotApplicable(f"'{node}' writes into a tensor given as `out`")
-            name = name_of(node)
-            if node.op == "call_function":
-                node.target = INPLACE.get(node.target, _anew(node.target))
-            else:
-                node.target = name if _writes(node, modules) else node.target
-            if "inplace" in node.kwargs:
-                node.kwargs = {key: value for key, value in node.kwargs.items() if key != "inplace"}
-            module = _module(node, name)
-            if module is not None:
-                made[node] = module
-    return made
-
-
-def _writes(node: fx.Node, modules: dict[str, nn.Module] | None) -> bool:
-    """Whether the original wrote into the node's first argument."""
-    if not node.args or not isinstance(node.args[0], fx.Node) or _is_number(node.args[0]):
-        return False
-    if node.op == "call_module":
-        module = (modules or {}).get(node.target)
-        return bool(getattr(module, "inplace", False)) and not isinstance(module, VIEW_MODULES)
-    if node.op == "call_function":
-        name = getattr(node.target, "__name__", "")
-        named = node.target in INPLACE or (name.endswith("_") and not name.startswith("_"))
-        return named or (bool(_inplace_argument(node)) and "dropout" not in name)
-    return node.op == "call_method" and node.target.endswith("_") and not node.target.startswith("_")
-
-
-def _inplace_argument(node: fx.Node) -> bool:
-    if "inplace" in node.kwargs:
-        return bool(node.kwargs["inplace"])
-    try:
-        names = list(inspect.signature(node.target).parameters)
-    except (TypeError, ValueError):  # a builtin: these have no such argument
-        return False
-    return "inplace" in names and bool(dict(zip(names, node.args)).get("inplace", False))
-
-
-def _anew(function: Callable) -> Callable:
-    """The function that does not write in place, for one whose name ends with an underscore."""
-    name = getattr(function, "__name__", "")
-    if not name.endswith("_") or name.startswith("_"):
-        return function
-    return getattr(torch, name[:-1], None) or getattr(functional, name[:-1])
-
-
-def _is_number(node: fx.Node) -> bool:
-    """Whether a node is a size, not a tensor."""
-    while (
-        node.op == "call_function" and node.target is operator.getitem and isinstance(node.args[0], fx.Node)
-    ):
-        node = node.args[0]
-    return _gives_shape(node)
-
-
-def _aliases(node: fx.Node, modules: dict[str, nn.Module]) -> set[fx.Node]:
-    """The other nodes that may share the node's memory."""
-
-    def views(one: fx.Node) -> bool:
-        if one.op == "call_module":
-            module = modules[one.target]
-            return isinstance(module, VIEW_MODULES) or bool(list(module.children()))
-        return one.op in ("call_function", "call_method") and name_of(one) in VIEWS
-
-    found, todo = {node}, [node]
-    while todo:
-        one = todo.pop()
-        near = [user for user in one.users if views(user)] + (one.all_input_nodes if views(one) else [])
-        todo += [other for other in near if other not in found]
-        found.update(near)
-    return found - {node}
-
-
-def _module(node: fx.Node, name: str) -> nn.Module | None:
-    """The module that does what a node's call does; None where there is none."""
+def _module(node: fx.Node) -> nn.Module | None:
+    """The module that does what a node's call of a function or method does; None where there is none."""
+    name = name_of(node) if node.op in ("call_function", "call_method") else ""
     if name in ("clamp", "clamp_min"):
         values = {**dict(zip(("min", "max"), node.args[1:])), **node.kwargs}
         zero = values.get("min") == 0 and values.get("max") is None
@@ -399,22 +224,19 @@ def _module(node: fx.Node, name: str) -> nn.Module | None:
     return made(**values)
 
 
-def _normalisations(graph: fx.Graph, network: nn.Module) -> dict[fx.Node, nn.Module]:
-    """The modules of batch normalisations that are called as functions with a module's tensors."""
-    made: dict[fx.Node, nn.Module] = {}
-    for node in graph.nodes:
-        if node.op != "call_function" or node.target is not functional.batch_norm:
-            continue
-        names = ("x", "running_mean", "running_var", "weight", "bias", "training", "momentum", "eps")
-        given = {**dict(zip(names, node.args)), **node.kwargs}
-        owner = _owner(given.get("running_mean"), network)
-        if owner is None or given.get("training"):
-            continue
-        base = next(one for one in type(owner).__mro__ if one.__module__.startswith("torch.nn"))
-        module = base(owner.num_features, eps=given.get("eps", 1e-5), affine=owner.affine).eval()
-        module._parameters, module._buffers = dict(owner._parameters), dict(owner._buffers)
-        made[node] = module
-    return made
+def _normalisation(node: fx.Node, network: nn.Module) -> nn.Module | None:
+    """The module of a batch normalisation that is called as a function with a module's tensors (timm)."""
+    if node.op != "call_function" or node.target is not functional.batch_norm:
+        return None
+    names = ("x", "running_mean", "running_var", "weight", "bias", "training", "momentum", "eps")
+    given = {**dict(zip(names, node.args)), **node.kwargs}
+    owner = _owner(given.get("running_mean"), network)
+    if owner is None or given.get("training"):
+        return None
+    base = next(one for one in type(owner).__mro__ if one.__module__.startswith("torch.nn"))
+    module = base(owner.num_features, eps=given.get("eps", 1e-5), affine=owner.affine).eval()
+    module._parameters, module._buffers = dict(owner._parameters), dict(owner._buffers)
+    return module
 
 
 def _owner(node: object, network: nn.Module) -> nn.Module | None:

@@ -16,17 +16,17 @@ from torch import Tensor, fx, nn
 from torch.func import functional_call
 from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
 
-from sightline.attribution import graph
+from sightline.attribution import graph, tracing
 from sightline.attribution.explained import Explained
 from sightline.attribution.propagation import Call, Rule
 from sightline.attribution.targets import Targets
 
 LINEAR = (nn.modules.conv._ConvNd, nn.Linear)
-MOVES = graph.VIEWS | {
+MOVES = tracing.VIEWS | {
     "cat", "clone", "concat", "dropout1d", "dropout2d", "dropout3d", "expand_as", "pad", "repeat", "roll",
     "stack", "stochastic_depth"
 }  # fmt: skip
-MOVING_MODULES = (*graph.VIEW_MODULES, nn.PixelShuffle, nn.modules.padding._ConstantPadNd,
+MOVING_MODULES = (*tracing.VIEW_MODULES, nn.PixelShuffle, nn.modules.padding._ConstantPadNd,
                   nn.modules.padding._ReflectionPadNd, nn.modules.padding._ReplicationPadNd)  # fmt: skip
 POOLS = ("maxpool1d", "maxpool2d", "maxpool3d")
 STABILISER = 1e-6  # added to denominators, with their sign
@@ -193,7 +193,7 @@ def rules(traced: fx.GraphModule, linear: Callable, affine: Rule, addition: Rule
     found: dict[fx.Node, Rule] = {}
     for node in graph.dependent(traced):
         module = traced.get_submodule(node.target) if node.op == "call_module" else None
-        name = graph.name_of(node) if module is None else ""
+        name = tracing.name_of(node) if module is None else ""
         if node in merged:
             found[node] = linear(node, merged[node][0])
         elif node in absorbed or isinstance(module, nn.ReLU):

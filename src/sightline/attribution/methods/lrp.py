@@ -6,8 +6,8 @@ maps of a network with biases sum to less than the output, or more. Lost, too, i
 share with (plus: no input excites a unit; alpha-beta: none inhibits it).
 
 For ReLU networks with max-pooling, 2-D and 3-D, residual or dense. Gates, attention, other activations and
-normalisations have no rule here (conserving rules for transformers exist, Achtibat et al. 2024): such networks
-are not applicable. Maps sum the channels, signed.
+normalisations have no rule here (there are conserving ones for transformers, Achtibat et al. 2024): such
+networks are not applicable. Maps sum the channels, signed.
 """
 
 from __future__ import annotations
