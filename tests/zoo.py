@@ -117,13 +117,19 @@ def unet3d():
 ZOO = {function.__name__: function for function in (resnet, densenet, efficientnet, vit, resnet3d, unet3d)}
 # options that keep the matrix of all methods on all networks cheap; what is not named has its defaults
 QUICK: dict[str, dict[str, object]] = {
+    "conductance": {"steps": 4},
     "extremal_perturbation": {"iterations": 2, "step": 4, "deviation": 6},
     "feature_ablation": {"count": 8},
     "feature_permutation": {"count": 8},
+    "integrated_gradients": {"steps": 4},
+    "internal_influence": {"steps": 4},
+    "inverted_representation": {"steps": 3},
+    "iterative_saliency": {"iterations": 2, "stop": None},
     "kernel_shap": {"features_as": "grid", "count": 8, "samples": 32},
     "lime": {"samples": 16},
     "occlusion": {"window": 8},
     "rise": {"masks": 16},
     "score_cam": {"channels": 4},
     "shapley_sampling": {"count": 8, "orders": 2},
+    "smoothgrad": {"samples": 3},
 }

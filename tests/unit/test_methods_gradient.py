@@ -1,5 +1,6 @@
 """The gradient family without paths: closed forms, captum, the decomposition that FullGrad promises."""
 
+import inspect
 from dataclasses import replace
 from functools import cache
 
@@ -92,6 +93,14 @@ def test_an_image_has_its_maps_whatever_its_batch_and_its_targets_are(method):
     own = own_classes(LABELS, [[2]])
     alone = method.explain(with_micro_batch(model, 3), second, own, **METHODS[method])[0]
     np.testing.assert_allclose(alone.values[0, 0], whole.values[1, 2], rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", METHODS, ids=name_of)
+def test_options_have_the_defaults_that_are_documented(method):
+    stated = {name: option["default"] for name, option in method.OPTIONS.items()}
+    for function in (method.check, method.explain):
+        given = inspect.signature(function).parameters.items()
+        assert {name: one.default for name, one in given if one.default is not one.empty} == stated
 
 
 # ---- gradient, gradient x input

@@ -1,5 +1,6 @@
 """Layer methods: captum's own numbers, closed forms, completeness, and what a layer has forgotten."""
 
+import inspect
 from dataclasses import replace
 from functools import cache
 
@@ -124,6 +125,19 @@ def test_gradients_that_cancel_over_channels_are_no_map():
     with pytest.raises(NotApplicable, match="nothing but rounding"):
         internal_influence.explain(model, images, ALL, ["blocks.1"], steps=2)
     assert internal_influence.explain(model, images, ALL, ["blocks.1.norm1"], steps=2)[0].values.any()
+
+
+@pytest.mark.parametrize("method", METHODS, ids=name_of)
+def test_options_have_the_defaults_that_are_documented(method):
+    stated = {name: option["default"] for name, option in method.OPTIONS.items()}
+    taken = {
+        name: list(one.default) if isinstance(one.default, tuple) else one.default
+        for name, one in inspect.signature(method.explain).parameters.items()
+        if one.default is not one.empty
+    }
+    if method is inverted_representation:
+        taken |= vars(inverted_representation.Descent())
+    assert taken == stated
 
 
 # ---- captum

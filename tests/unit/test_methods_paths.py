@@ -1,5 +1,6 @@
 """Methods on paths: closed forms of linear networks, captum with the same points, completeness, memory."""
 
+import inspect
 from dataclasses import replace
 from functools import cache
 
@@ -100,6 +101,14 @@ def test_no_pass_holds_more_than_a_micro_batch(method):
     finally:
         handle.remove()
     assert max(most) == 5
+
+
+@pytest.mark.parametrize("method", METHODS, ids=name_of)
+def test_options_have_the_defaults_that_are_documented(method):
+    stated = {name: option["default"] for name, option in method.OPTIONS.items()}
+    for function in (method.check, method.explain):
+        given = inspect.signature(function).parameters.items()
+        assert {name: one.default for name, one in given if one.default is not one.empty} == stated
 
 
 # ---- quadrature
