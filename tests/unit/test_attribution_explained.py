@@ -47,6 +47,17 @@ def test_the_last_grid_of_a_network_of_unknown_make(name, layer, grid):
     assert model.frame(layer, images.shape, grid).shape == grid
 
 
+def test_a_last_grid_whose_cells_have_no_place_is_refused_and_no_earlier_one_taken():
+    import timm
+
+    # its shortcuts average pairs of pixels: branches half a cell apart
+    model = Explained(timm.create_model("resnet10t", num_classes=4), LABELS)
+    model.passes.input_shape = (3, 64, 64)
+    assert list(model.modules(["last"])) == ["layer4"]
+    with pytest.raises(NotApplicable, match="place of layer 'layer4'.*usual_resize"):
+        model.frame("layer4", (3, 64, 64), (2, 2))
+
+
 def test_tokens_lie_on_the_grid_of_their_patches():
     model, images = ZOO["vit"]()
     tokens = model.tokens()

@@ -49,9 +49,9 @@ class _Pass:
 def last_grid(network: nn.Module, input_shape: tuple[int, ...]) -> str | None:
     """The module whose output is the last grid that the outputs depend on, before the final layer.
 
-    `input_shape` is (C, [D,] H, W). A grid has more than one cell and a place in the input; tokens count as
-    one where the outputs depend on those of the patches (so in a transformer with a class token: what the
-    last attention reads). None where there is none.
+    `input_shape` is (C, [D,] H, W). A grid has more than one cell; whether its cells have a place shows when
+    it is asked for. In a transformer the tokens are the grid, where the outputs depend on those of the
+    patches (with a class token: what the last attention reads). None where there is none.
     """
     seen = _watched(network, input_shape)
     if not seen.outputs.requires_grad:
@@ -59,16 +59,14 @@ def last_grid(network: nn.Module, input_shape: tuple[int, ...]) -> str | None:
     generator = torch.Generator().manual_seed(0)
     mixed = (seen.outputs * torch.rand(seen.outputs.shape, generator=generator).to(seen.outputs)).sum()
     dims = len(input_shape) - 1
-    grids = [(name, output) for name, output in seen.given[: seen.final] if output.ndim == dims + 2]
-    grids = [(name, output) for name, output in grids if prod(output.shape[2:]) > 1]
-    placed = place(network, [name for name, _ in grids], input_shape)
     tokens = _tokens(network, seen, input_shape)
     for name, output in reversed(seen.given[: seen.final]):
-        laid = tokens is not None and _is_laid(output, tokens)
-        if not laid and placed.get(name) is None:
+        is_grid = output.ndim == dims + 2 and prod(output.shape[2:]) > 1
+        if not (is_grid if tokens is None else _is_laid(output, tokens)):
             continue
         (gradient,) = torch.autograd.grad(mixed, [output], retain_graph=True, allow_unused=True)
-        if gradient is not None and (gradient[:, tokens.prefix :] if laid else gradient).any():
+        of_cells = gradient if gradient is None or tokens is None else gradient[:, tokens.prefix :]
+        if of_cells is not None and of_cells.any():
             return name
     return None
 
