@@ -57,11 +57,13 @@ class _Pooled(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, around: Tensor, kernel: Tensor) -> Tensor:
+        """Keeps what goes in, nothing of what is in between."""
         ctx.save_for_backward(around, kernel)
         return torch.cat([_smooth_maximum(around, kernel[part]) for part in _parts(around, kernel)], dim=-1)
 
     @staticmethod
     def backward(ctx, upper: Tensor) -> tuple[Tensor, None]:
+        """The gradient for `around`; the kernel has none."""
         around, kernel = ctx.saved_tensors
         total = torch.zeros_like(around)
         for part in _parts(around, kernel):
