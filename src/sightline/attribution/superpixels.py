@@ -76,12 +76,11 @@ def stored(found: Sequence[Features], values: Sequence[Tensor]) -> tuple[np.ndar
 
 def own_means(pixels: Tensor, found: Features) -> Tensor:
     """The image (C, [D,] H, W) with each feature in its own mean colour."""
-    labels = found.labels.flatten()
-    sizes = torch.bincount(labels, minlength=found.count)
-    flat = pixels.flatten(1)
-    sums = torch.zeros((len(flat), found.count), dtype=flat.dtype, device=flat.device)
-    means = sums.index_add_(1, labels, flat) / sizes
-    return means[:, found.labels]
+    # on the CPU: sums on a GPU run in no fixed order
+    labels, flat = found.labels.flatten().cpu(), pixels.flatten(1).cpu()
+    sums = torch.zeros((len(flat), found.count), dtype=flat.dtype).index_add_(1, labels, flat)
+    means = sums / torch.bincount(labels, minlength=found.count)
+    return means.to(pixels.device)[:, found.labels]
 
 
 def cost_in_values(shape: tuple[int, ...], kind: str, number: int) -> int:
