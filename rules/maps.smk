@@ -53,3 +53,16 @@ rule probe:
         probed=lambda wildcards: study.choice(wildcards, "probed"),
     script:
         "../scripts/probe.py"
+
+
+rule gather_costs:
+    input:
+        maps=per_cell(rules.attribute.output.maps),
+    output:
+        "<study>/costs.parquet",
+    log:
+        "<study>/logs/gather_costs.log",
+    conda:
+        "../envs/sightline.yaml"
+    script:
+        "../scripts/gather_costs.py"

@@ -440,8 +440,19 @@ SCHEMAS: dict[str, Schema] = {
         optional="reason",
     ),
     "costs": _schema(
-        "job",
-        {"job": TEXT, "seconds": REAL, "cpu_seconds": REAL, "peak_bytes": INTEGER, "device": TEXT},
+        "dataset model seed condition method",
+        # what a job took that made maps; apart, because it may differ from run to run
+        {
+            **OF_MAP,
+            "maps": INTEGER,  # that are ok
+            "images": INTEGER,
+            "seconds": REAL,
+            "cpu_seconds": REAL,
+            "peak_bytes": INTEGER,
+            "device": TEXT,
+            "seconds_per_map": REAL,
+        },
+        optional="seconds cpu_seconds peak_bytes device seconds_per_map",
     ),
 }
 

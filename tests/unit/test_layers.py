@@ -40,6 +40,7 @@ ROOMS: dict[str, set[str]] = {
     "saliency": {"attribution"},
     "agreement": {"metrics", "scoring", "intervals", "statistics"},
     "probing": {"attribution", "explaining", "saliency"},
+    "costs": {"jobs"},
     "cells": set(),
     "intervals": {"cells"},
     "statistics": {"cells", "intervals"},

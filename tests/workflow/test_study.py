@@ -11,6 +11,7 @@ def _digests(folder):
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
         if path.suffix in {".parquet", ".npy", ".svg", ".html", ".safetensors"}
+        and path.name not in {"costs.parquet", "planned_costs.parquet"}  # seconds differ from run to run
     }
 
 
@@ -42,6 +43,23 @@ def test_a_method_that_does_not_suit_the_network_says_so_in_every_row(finished):
     summary = pd.read_parquet(finished.results / "summary.parquet")
     absent = summary[(summary["method"] == "absent") & (summary["stratum"] == "")]
     assert absent["mean"].isna().all() and absent["excluded_why"].str.contains("not_applicable").all()
+
+
+def test_what_explaining_took_is_kept_apart(finished):
+    costs = pd.read_parquet(finished.results / "costs.parquet").set_index(["model", "condition", "method"])
+    assert (
+        costs.loc[("small", "clean", "gradcam"), "maps"]
+        == 2 * costs.loc[("small", "clean", "gradcam"), "images"]
+    )
+    assert costs.loc[("small", "clean", "absent"), "maps"] == 0
+    assert costs["seconds"].gt(0).all() and costs["peak_bytes"].gt(1e8).all()
+    assert costs["seconds_per_map"].notna().equals(costs["maps"] > 0)
+
+
+def test_maps_of_a_turned_film_agree_with_those_of_the_film_after_turning_back(finished):
+    found = pd.read_parquet(finished.results / "agreements/cxr/turned.parquet")
+    assert set(found["condition_a"]) | set(found["condition_b"]) == {"clean", "turned"}
+    assert found["value"].notna().equals(found["status"] == "ok") and (found["status"] == "ok").any()
 
 
 def test_a_users_own_folder_is_scored_and_its_broken_film_named(finished):
