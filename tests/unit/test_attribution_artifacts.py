@@ -44,7 +44,7 @@ def test_filters_are_the_weights():
     data = Material.of(drawn(1, 3, 8, 8))
     (first,) = asked(model, data, "filters", count=4)
     np.testing.assert_array_equal(first.values, model.network[0].weight[:4])
-    assert first.facts["signed"]
+    assert first.facts["look"] == "signed"
     (second,) = asked(model, data, "filters", layers=["1"])
     np.testing.assert_array_equal(second.values, model.network[1].weight.transpose(0, 1))
     assert "2: no convolution" in asked(model, data, "filters", layers=["2"])  # a kernel of one cell
@@ -70,10 +70,11 @@ def test_feature_maps_are_the_most_varied_channels(dims, shape):
         convolution.weight[1] *= 10
     model, pixels = shown(nn.Sequential(convolution, nn.Flatten()), dims), drawn(*shape)
     made = asked(model, Material.of(pixels), "feature_maps", images=2, count=2)
-    assert [one.item for one in made] == ["0: image", "0: 0", "1: image", "1: 0"]
-    assert made[3].facts["titles"] == ["2", "1"]
+    assert [one.item for one in made] == ["images", "0: 0", "1: 0"]
+    np.testing.assert_array_equal(made[0].values, pixels[:2])
+    assert made[2].facts["titles"] == ["2", "1"]
     with torch.no_grad():
-        np.testing.assert_allclose(made[3].values[:, 0], convolution(pixels)[1, [2, 1]], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(made[2].values[:, 0], convolution(pixels)[1, [2, 1]], rtol=1e-4, atol=1e-5)
 
 
 # ---- images made by ascent
@@ -273,8 +274,8 @@ def test_dissection_finds_the_planted_unit(dims, sizes):
         both, either = both + (one * mask).sum(), either + np.maximum(one, mask).sum()
     assert agreement[0] == pytest.approx(both / either)
     assert agreement[1] < 0.5 * agreement[0]
-    assert "1 of 2 units" in made.facts["says"]
-    assert f"square: 1 units, {2 * len(sizes)} images" in made.facts["says"]
+    assert "1 of 2 units" in " ".join(made.facts["says"])
+    assert f"square: 1 units, {2 * len(sizes)} images" in " ".join(made.facts["says"])
 
 
 def test_cuts_are_exact_quantiles_whatever_the_order():
@@ -346,7 +347,7 @@ def test_pca_is_scikit_learns_and_planted_outliers_are_marked():
         model, data, "feature_projection", projections=["pca"], outliers="local_outlier_factor", components=3
     )[0]
     assert other.values[-3:, 3].all()
-    assert "local outlier factor" in other.facts["says"]
+    assert "local outlier factor" in " ".join(other.facts["says"])
 
 
 def test_tsne_keeps_clusters_and_its_seed():
@@ -361,7 +362,7 @@ def test_tsne_keeps_clusters_and_its_seed():
     np.fill_diagonal(apart, np.inf)
     nearest = apart.argmin(axis=1)
     assert ((nearest < 20) == (np.arange(40) < 20)).all()
-    assert "perplexity 13" in first.facts["says"]  # a third of the others
+    assert "perplexity 13" in " ".join(first.facts["says"])  # a third of the others
     assert "9 images" in asked(model, Material.of(pixels[:9]), "feature_projection")
     same = Material.of(torch.ones(12, 4, 3, 3))
     assert "do not differ" in asked(model, same, "feature_projection")
@@ -395,16 +396,16 @@ def test_tcav_finds_the_planted_concept(dims, pooled):
     model = Explained(Linear(dims), LABELS, {"last": ("layer",)}, spatial_dims=dims)
     (made,) = asked(model, data, "tcav", pooled=pooled, examples=16, runs=24)
     assert made.facts["rows"] == ["mark: a", "mark: b"]
-    score, _, random, p, corrected, accuracy, images = made.values.T
+    score, low, high, random, p, corrected, accuracy, images = made.values.T
     # the logit is linear: all images of a class agree on each run's direction
-    assert score.tolist() == [1.0, 0.0]
+    assert score.tolist() == low.tolist() == high.tolist() == [1.0, 0.0]
     assert (p < 0.05).all()
     np.testing.assert_allclose(corrected, 2 * p)
     assert (accuracy > 0.85).all()
     assert images.tolist() == [16, 16]
     assert 0.2 < random[0] < 0.8
     assert random[0] == pytest.approx(1 - random[1])
-    assert "Left out, for fewer than 4 images: never" in made.facts["says"]
+    assert "Left out, for fewer than 4 images: never" in " ".join(made.facts["says"])
 
 
 def test_a_concepts_direction_is_the_planted_one_as_captum_finds_it():
@@ -447,7 +448,7 @@ def test_tcav_asks_for_pooling_where_images_differ_in_size():
     )  # fmt: skip
     model = Explained(Linear(2), LABELS, {"last": ("layer",)})
     assert "set pooled" in asked(model, data, "tcav")
-    assert asked(model, data, "tcav", pooled=True, runs=2)[0].values.shape == (2, 7)
+    assert asked(model, data, "tcav", pooled=True, runs=2)[0].values.shape == (2, 8)
     assert "no region and no label" in asked(model, data, "tcav", pooled=True, concepts=["what"])
 
 

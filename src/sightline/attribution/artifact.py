@@ -35,10 +35,11 @@ KINDS = ("images", "table", "scatter")
 class Artifact:
     """One array to look at, called `item`, with the facts that its caption and its axes need.
 
-    images   (N, C, [D,] h, w); facts: titles (N), signed
-    table    (rows, columns), NaN where there is no value; facts: rows, columns
-    scatter  (N, columns), the first two are the axes; facts: points (N), columns, groups (N)
-    Every kind may have `says`: sentences on how it was made. Facts are plain JSON.
+    images   (N, C, [D,] h, w); facts: titles (N), look: image, map, or signed (about zero, channels add)
+    table    (rows, columns), NaN where there is no value; facts: rows, columns, and how it is drawn: axis,
+             marks (columns), spread (mark -> columns of its ends), notes (columns), line (value, words)
+    scatter  (N, 4): two axes, a score, 1 for an outlier; facts: columns, points (N), groups (N)
+    Every kind may have `says`: a list of sentences on how it was made. Facts are plain JSON.
     """
 
     item: str

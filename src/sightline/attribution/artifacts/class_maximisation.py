@@ -73,8 +73,8 @@ def make(
             both = [scores(model, targets, one, chosen).tolist() for one in (start, image)]
         titles += [f"{targets.names[i]}: {a:.1f} to {b:.1f}" for i, a, b in zip(chosen, *both)]
         found.append(image)
-    says = f"Titles: the logit at the mean image and after {steps} steps."
-    facts = {"titles": titles, "signed": False, "says": says}
+    says = [f"Titles: the logit at the mean image and after {steps} steps."]
+    facts = {"titles": titles, "look": "image", "says": says}
     return [Artifact("classes", "images", torch.cat(found).float().cpu().numpy(), facts)]
 
 

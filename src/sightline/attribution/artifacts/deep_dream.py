@@ -88,8 +88,8 @@ def make(
                 a, b = (strength(model, name, module, x).sqrt().item() for x in (one, dreamt))
             facts = {
                 "titles": [f"{image}: {a:.2g}", f"{name}: {b:.2g}"],
-                "signed": False,
-                "says": f"Titles: root mean square of {name}. {len(sizes)} sizes of {steps} steps each.",
+                "look": "image",
+                "says": [f"Titles: root mean square of {name}; {len(sizes)} sizes, {steps} steps at each."],
             }
             values = torch.cat([one, dreamt]).float().cpu().numpy()
             made.append(Artifact(f"{image}: {name}", "images", values, facts))

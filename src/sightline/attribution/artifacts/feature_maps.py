@@ -47,12 +47,11 @@ def check(
 def make(
     model: Explained, data: Material, layers: Sequence[str] = ("last",), images: int = 2, count: int = 16
 ) -> list[Artifact]:
-    """Per image and layer the channels (count, 1, *grid), the most varied first; the image itself before."""
+    """The images (images, C, [D,] H, W); for each, per layer, its channels (count, 1, *grid), signed."""
     names, pixels = data.first(model, images)
-    made = []
+    whole = pixels.float().cpu().numpy()
+    made = [Artifact("images", "images", whole, {"titles": names, "look": "image"})]
     for image, one in zip(names, pixels.split(1)):
-        whole = one[:, :1].float().cpu().numpy()  # grey: its channels are equal but for their scale
-        made.append(Artifact(f"{image}: image", "images", whole, {"titles": [image], "signed": False}))
         for name, module in model.modules(layers).items():
             with torch.no_grad():
                 grid = ascent.activations(model, name, module, one)[0]  # (K, *grid)
@@ -61,8 +60,10 @@ def make(
             shown = grid[chosen][:, None].float().cpu().numpy()
             facts = {
                 "titles": [str(channel) for channel in chosen],
-                "signed": bool((shown < 0).any()),
-                "says": f"{len(chosen)} of {len(grid)} channels of {name}, that vary most over {image}.",
+                "look": "signed" if (shown < 0).any() else "map",
+                "says": [
+                    f"{len(chosen)} of {len(grid)} channels of {name}, those that vary most over an image."
+                ],
             }
             made.append(Artifact(f"{image}: {name}", "images", shown, facts))
     return made

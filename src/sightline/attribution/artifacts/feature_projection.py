@@ -96,6 +96,7 @@ def make(
     if len(data.images) < LEAST:
         raise NotApplicable(f"{len(data.images)} images; a projection takes at least {LEAST}")
     known, seed = features(model, data, layer), derived_seed(data.seed, "projection", layer)
+    (place,) = model.modules([layer])
     scores, shares = principal(known)
     kept = min(components, scores.shape[1], len(scores) // 5)
     if outliers == "mahalanobis":
@@ -113,8 +114,11 @@ def make(
             "points": data.images,
             "groups": [_labelled(data, model.labels, image) for image in data.images],
             "columns": [*axes, "outlier score over its limit", "outlier"],
-            "says": f"{len(scores)} images by the channels of {layer}, each its mean over the cells. {how}"
-            f"Outliers: {rule}, in the first {kept} components; {int((score > 1).sum())} images.",
+            "says": [
+                f"{len(scores)} images by the channels of {place}, each its mean over the cells.",
+                *how,
+                f"Outliers: {rule}, in the first {kept} components; {int((score > 1).sum())} images.",
+            ],
         }
         made.append(Artifact(name, "scatter", np.column_stack([plane, score, score > 1]), facts))
     return made
@@ -175,21 +179,21 @@ def outlier_factor(scores: np.ndarray, neighbours: int, factor: float) -> tuple[
     return found / factor, f"local outlier factor of {count} neighbours above {factor:g}"
 
 
-def _two(scores: np.ndarray, shares: np.ndarray) -> tuple[np.ndarray, list[str], str]:
+def _two(scores: np.ndarray, shares: np.ndarray) -> tuple[np.ndarray, list[str], list[str]]:
     """The plane of the first two components, its axes with their shares of the variance."""
     axes = [f"component {number} ({100 * share:.0f} %)" for number, share in enumerate(shares[:2], start=1)]
-    return scores[:, :2], axes, ""
+    return scores[:, :2], axes, []
 
 
-def _tsne(scores: np.ndarray, perplexity: float, seed: int) -> tuple[np.ndarray, list[str], str]:
+def _tsne(scores: np.ndarray, perplexity: float, seed: int) -> tuple[np.ndarray, list[str], list[str]]:
     """The plane, its axes, and how it was made: other versions of scikit-learn give other planes."""
     import sklearn
     from sklearn.manifold import TSNE
 
     used = min(perplexity, (len(scores) - 1) / 3)
     plane = TSNE(perplexity=used, init="pca", random_state=seed).fit_transform(scores)
-    how = f"t-SNE of perplexity {used:g} (scikit-learn {sklearn.__version__}): its distances mean nothing. "
-    return plane, ["t-SNE 1", "t-SNE 2"], how
+    how = f"t-SNE of perplexity {used:.3g} (scikit-learn {sklearn.__version__}): its distances mean nothing."
+    return plane, ["t-SNE 1", "t-SNE 2"], [how]
 
 
 def _labelled(data: Material, labels: Sequence[str], image: str) -> str:

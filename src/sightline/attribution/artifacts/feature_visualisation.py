@@ -98,8 +98,10 @@ def make(
             )
             images.append(picture().detach())
             titles.append(f"{unit}: {before:.2g} to {_mean(model, name, module, images[-1], unit):.2g}")
-        says = f"Channels of {name}; titles: a channel's mean over the image, before and after {steps} steps."
-        facts = {"titles": titles, "signed": False, "says": says}
+        says = [
+            f"Channels of {name}; titles: a channel's mean over the image, before and after {steps} steps."
+        ]
+        facts = {"titles": titles, "look": "image", "says": says}
         made.append(Artifact(name, "images", torch.cat(images).float().cpu().numpy(), facts))
     return made
 

@@ -45,8 +45,8 @@ def make(model: Explained, data: Material, layers: Sequence[str] = (), count: in
     for name in layers or list(convolutions)[:1]:
         weights = _weights(convolutions[name])
         shown = weights[:count].float().cpu().numpy()
-        says = f"{len(shown)} of {len(weights)} filters of {name}, summed over {weights.shape[1]} inputs."
-        facts = {"titles": [str(number) for number in range(len(shown))], "signed": True, "says": says}
+        says = [f"{len(shown)} of {len(weights)} filters of {name}, summed over {weights.shape[1]} inputs."]
+        facts = {"titles": [str(number) for number in range(len(shown))], "look": "signed", "says": says}
         made.append(Artifact(name, "images", shown, facts))
     return made
 

@@ -164,9 +164,14 @@ def _artifact(
     facts = {
         "rows": [f"unit {unit}" for unit in range(len(cuts))],
         "columns": [*names, "T"],
-        "value": "intersection over union",
-        "threshold": threshold,
-        "says": f"{layer}: {int(is_detector.sum())} of {len(cuts)} units are detectors (above {threshold:g} "
-        f"with the region that they match best): {told}. A unit is on in {100 * quantile:g} % of all cells.",
+        "axis": "intersection over union",
+        "marks": names,
+        "notes": ["T"],
+        "line": [threshold, "least of a detector"],
+        "says": [
+            f"{layer}: {int(is_detector.sum())} of {len(cuts)} units are detectors (above {threshold:g} with "
+            f"the region that they match best): {told}.",
+            f"A unit is on where it exceeds T, in {100 * quantile:g} % of all cells.",
+        ],
     }
     return Artifact(layer, "table", np.column_stack([agreement, cuts]), facts)

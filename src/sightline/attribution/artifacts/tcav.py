@@ -73,7 +73,9 @@ SOURCE = "Kim et al. 2018, arXiv:1711.11279"
 
 LEAST = 4  # images of a concept, and of a class, for a number
 HELD_OUT = 3  # one in so many images judges the classifier
-COLUMNS = ("score", "score, s.d.", "random score", "p", "p, corrected", "accuracy", "images")
+COLUMNS = (
+    "score", "lower quartile", "upper quartile", "random score", "p", "p, corrected", "accuracy", "images"
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def make(
     model: Explained, data: Material, concepts: Sequence[str] = (), classes: Sequence[str] = (),
     layer: str = "last", pooled: bool = False, examples: int = 50, runs: int = 20, penalty: float = 0.01,
 ) -> list[Artifact]:  # fmt: skip
-    """A table (concepts x classes, 7): score, its deviation over runs, the random one's, p, accuracy, images.
+    """A table (concepts x classes, 8), with the columns of `COLUMNS`.
 
     Pairs without four images of either are left out and counted. Raises `NotApplicable` where none is left,
     or where images differ in size and `pooled` is not set.
@@ -112,21 +114,28 @@ def make(
         scores = _runs(data, concept, having, values, slopes, asked, targets.names, (examples, runs, penalty))
         for name, (own, other, accuracy) in scores.items():
             rows.append(f"{concept}: {name}")
-            table.append(
-                [own.mean(), own.std(), other.mean(), sign_test(own, other), 0, accuracy, len(asked[name])]
-            )
+            quartiles = np.quantile(own, [0.25, 0.75])
+            row = (own.mean(), *quartiles, other.mean(), sign_test(own, other), 0, accuracy, len(asked[name]))
+            table.append(row)
     found = np.array(table, dtype=np.float64)
-    found[:, 4] = np.minimum(1.0, found[:, 3] * len(found))
+    p, corrected = COLUMNS.index("p"), COLUMNS.index("p, corrected")
+    found[:, corrected] = np.minimum(1.0, found[:, p] * len(found))
     left = [name for name in names if name not in usable] + [one for one in targets.names if one not in asked]
     facts = {
         "rows": rows,
         "columns": list(COLUMNS),
-        "value": "TCAV score",
-        "chance": 0.5,
-        "says": f"{runs} runs of {layer}; p: sign test against a random concept, times {len(found)}. "
-        + (f"Left out, for fewer than {LEAST} images: {', '.join(left)}." if left else ""),
+        "axis": "TCAV score: share of images whose logit rises along the concept",
+        "marks": ["score", "random score"],
+        "spread": {"score": ["lower quartile", "upper quartile"]},
+        "notes": ["p, corrected", "accuracy", "images"],
+        "line": [0.5, "no dependence"],
+        "says": [
+            f"Mean and quartiles of {runs} runs; p: sign test against a random concept, times {len(found)}.",
+            *([f"Left out, for fewer than {LEAST} images: {', '.join(left)}."] if left else []),
+        ],
     }
-    return [Artifact("tcav", "table", found, facts)]
+    (place,) = model.modules([layer])
+    return [Artifact(place, "table", found, facts)]
 
 
 def measured(
