@@ -37,8 +37,8 @@ OPTIONS = {
         "type": ["integer", "null"],
         "minimum": 1,
         "default": None,
-        "description": "Only as many channels of each image, those that vary most over cells (Faster "
-        "Score-CAM, Li et al. 2021); null: all.",
+        "description": "Only as many channels of each image, those that vary most over cells (as Faster "
+        "Score-CAM, github.com/tabayashi0117/Score-CAM); null: all.",
     },
     "fill": {
         "enum": ["zero", "black", "mean", "blurred", "references"],
