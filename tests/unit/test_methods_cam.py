@@ -1,12 +1,24 @@
 """The family of class activation maps: against the grad-cam library, captum, MONAI, and closed forms."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from sightline.attribution import cam
-from sightline.attribution.maps import Explained, Images, Method, NotApplicable, Targets, classes
+from sightline.attribution.maps import (
+    Choice,
+    Explained,
+    Images,
+    Method,
+    NotApplicable,
+    Targets,
+    classes,
+    no_class,
+)
+from sightline.attribution.methods import embedding_gradcam
 from tests.oracles import gradcam_library
 from tests.zoo import LABELS, ZOO
 
@@ -150,6 +162,145 @@ def test_no_gap_where_the_network_leads_past_the_layer(zoo):
     model, images = zoo["vit"]  # a block's normalisation stands beside the residual stream
     assert explain("hirescam", model, images.pixels)[0].gap is None
     assert cam.head(model, "blocks.2.norm1", images.shape).at_zero is None
+
+
+# ---- guided Grad-CAM
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_guided_gradcam_is_captums_at_the_usual_place(dims):
+    """Which stretches the layer over the input; at its true place the product is with another part."""
+    attr = pytest.importorskip("captum.attr")
+    model, images = pooled(hidden=True, dims=dims)
+    model.network[1].inplace = False  # captum's hooks
+    usual = replace(model, placement="usual_resize")
+    (found,) = explain("guided_gradcam", usual, images)
+    oracle = attr.GuidedGradCam(model.network, model.network[3])
+    mode = {2: "bilinear", 3: "trilinear"}[dims]
+    for target in range(4):
+        expected = oracle.attribute(images.clone().requires_grad_(), target=target, interpolate_mode=mode)
+        expected = expected.detach().sum(dim=1).numpy()
+        np.testing.assert_allclose(found.values[:, target], expected, atol=1e-5 * np.abs(expected).max())
+    (true,) = explain("guided_gradcam", model, images)
+    assert true.frame == found.frame
+    assert not np.allclose(true.values, found.values, rtol=0.1)
+    assert found.gap.min() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"), [("resnet", (32, 32)), ("densenet", (32, 32)), ("resnet3d", (16,) * 3)]
+)
+def test_guided_gradcam_lies_on_the_pixels(zoo, name, shape):
+    model, images = zoo[name]
+    (found,) = explain("guided_gradcam", model, images.pixels)
+    assert found.values.shape == (2, 4, *shape)
+    (guided,) = explain("guided_backprop", model, images.pixels)
+    assert not found.values[guided.values == 0].any()
+
+
+@pytest.mark.parametrize("name", ["efficientnet", "vit", "unet3d"])
+def test_guided_gradcam_needs_relus(zoo, name):
+    model, _ = zoo[name]
+    assert "no ReLU" in Method("guided_gradcam").module.check(model, classes(LABELS))
+
+
+# ---- embeddings
+
+
+def test_triplets_are_the_mean_of_their_losses():
+    """Against the loss of every triplet written out, its hinge open, by the gradient in the anchor."""
+    generator = torch.Generator().manual_seed(0)
+    embeddings = torch.nn.functional.normalize(torch.randn(5, 3, generator=generator), dim=1)
+    groups = ["x", "y", "x", "y", "z"]
+    directions, anchors = embedding_gradcam.triplet_directions(embeddings, groups)
+    assert anchors.tolist() == [0, 1, 2, 3]  # z has no positive
+    for anchor in anchors.tolist():
+        a = embeddings[anchor].clone().requires_grad_()
+        losses = [
+            ((a - embeddings[n]) ** 2).sum() - ((a - embeddings[p]) ** 2).sum()
+            for p in range(5) for n in range(5)
+            if p != anchor and groups[p] == groups[anchor] and groups[n] != groups[anchor]
+        ]  # fmt: skip
+        (gradient,) = torch.autograd.grad(sum(losses) / len(losses), a)
+        torch.testing.assert_close(directions[anchor], gradient)
+    nearest, anchors = embedding_gradcam.triplet_directions(embeddings)
+    assert len(anchors) == 5
+    best = (embeddings @ embeddings.T - 2 * torch.eye(5)).argmax(dim=1)
+    rest = (embeddings.sum(dim=0) - embeddings - embeddings[best]) / 3
+    torch.testing.assert_close(nearest, 2 * (embeddings[best] - rest))
+
+
+def embedding(count: int = 6) -> tuple[Explained, torch.Tensor]:
+    model, images = pooled(hidden=True)
+    references = torch.randn((count, *images.shape[1:]), generator=torch.Generator().manual_seed(1))
+    return replace(model, reference_images=references, micro_batch=4), images
+
+
+def test_a_reference_takes_its_own_weights():
+    """The nearest of a reference is itself: its transferred map is the Grad-CAM of its own triplets."""
+    model, _ = embedding()
+    groups = ["x", "y"] * 3
+    images = model.reference_images
+    (found,) = explain("embedding_gradcam", model, images, no_class(), groups=groups)
+    assert found.targets == ("",)
+    with torch.no_grad():
+        embeddings = torch.nn.functional.normalize(model.network(images), dim=1)
+    directions, _ = embedding_gradcam.triplet_directions(embeddings, groups)
+    for index in range(6):
+        own = Targets(
+            ("",),
+            lambda o, rows=None, to=directions[index]: (
+                torch.cosine_similarity(o, to[None])[:, None] * to.norm()
+            ),
+        )
+        (expected,) = explain("gradcam", model, images[index : index + 1], own)
+        np.testing.assert_allclose(found.values[index], expected.values[0], rtol=1e-3, atol=1e-6)
+
+
+def test_weights_come_from_the_nearest_references_without_a_backward_pass():
+    model, images = embedding()
+    (one,) = explain("embedding_gradcam", model, images, no_class())
+    before = (model.passes.forwards, model.passes.backwards)
+    (all_,) = explain("embedding_gradcam", model, images, no_class(), neighbours=9)
+    assert (model.passes.forwards - before[0], model.passes.backwards - before[1]) == (3, 0)
+    assert not np.allclose(one.values, all_.values)
+    (alone,) = explain("embedding_gradcam", model, images[2:], no_class())
+    np.testing.assert_allclose(alone.values[0], one.values[2], rtol=1e-4, atol=1e-7)
+
+
+def test_similarity_to_the_references_is_gradcam_of_it():
+    model, images = embedding()
+    (found,) = explain("embedding_gradcam", model, images, no_class(), by="similarity")
+    with torch.no_grad():
+        gallery = model.network(model.reference_images)
+    choice = Choice("similarity", LABELS, embeddings=lambda: gallery)
+    (expected,) = explain("gradcam", model, images, choice.of(("a", "b", "c"), None))
+    np.testing.assert_allclose(found.values, expected.values, rtol=1e-4, atol=1e-7)
+    assert found.values.any()
+
+
+def test_references_that_make_no_triplets_are_refused(zoo):
+    module = embedding_gradcam
+    model, images = embedding(2)
+    assert "at least 3 reference images; there are 2" in module.check(model, no_class())
+    assert module.check(model, no_class(), by="similarity") is None
+    assert "there are 0" in module.check(replace(model, reference_images=None), no_class(), by="similarity")
+    model, images = embedding()
+    assert "names 2 reference images" in module.check(model, no_class(), groups=["a", "b"])
+    with pytest.raises(NotApplicable, match="make no triplets"):
+        explain("embedding_gradcam", model, images, no_class(), groups=["x"] * 6)
+    model, images = zoo["efficientnet"]  # with random weights its outputs are the same for all images
+    with pytest.raises(NotApplicable, match="one embedding for all"):
+        explain("embedding_gradcam", model, images.pixels, no_class())
+
+
+@pytest.mark.parametrize("name", ["resnet", "densenet", "vit", "resnet3d", "unet3d"])
+def test_embedding_gradcam_on_every_network(zoo, name):
+    model, images = zoo[name]
+    (found,) = explain("embedding_gradcam", model, images.pixels, no_class())
+    assert found.values.shape == (2, 1, *found.frame.shape)
+    assert np.isfinite(found.values).all()
+    assert found.values.any()
 
 
 # ---- what each gives on each network
