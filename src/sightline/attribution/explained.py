@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import chain
 from math import prod
 
 import torch
@@ -250,8 +249,8 @@ class Explained:
             return usual_resize(input_shape[1:], grid)
         key = (layer, tuple(input_shape))
         if key not in self._known:
-            names = {layer, *self.attention.values(), *chain.from_iterable(self.layers.values())}
-            found = place(self.network, sorted(names), input_shape)  # one forward for all
+            names = [name for name, _ in self.network.named_modules() if name]
+            found = place(self.network, names, input_shape)  # one forward for all
             self._known.update({(name, tuple(input_shape)): placed for name, placed in found.items()})
         frame = self._known[key] or self._frame_of_tokens(layer, grid)
         if frame is None or frame.shape != tuple(grid):
