@@ -60,11 +60,14 @@ class Propagation(nn.Module):
 
 
 class _Run(fx.Interpreter):
+    """One forward, node by node."""
+
     def __init__(self, owner: Propagation):
         super().__init__(owner.traced)
         self.owner = owner
 
     def run_node(self, node: fx.Node) -> object:
+        """A node's value, under its rule where it has one; noted where its module was asked for."""
         rule = self.owner.rules.get(node)
         value = super().run_node(node) if rule is None else self._ruled(node, rule)
         name = self.owner.named.get(node)
@@ -99,6 +102,7 @@ class _Ruled(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, node: fx.Node, function: Callable, rule: Rule, *inputs: Tensor) -> Tensor:
+        """The node's output; its inputs are kept for the rule."""
         output = function(*inputs)
         if any(output is one for one in inputs):  # an identity: the graph needs a tensor of its own
             output = output.clone()
@@ -108,6 +112,7 @@ class _Ruled(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, upper: Tensor) -> tuple:
+        """What the rule gives to each input."""
         *inputs, output = ctx.saved_tensors
         call = Call(ctx.node, ctx.function, tuple(inputs), output, ctx.kept)
         return None, None, None, *ctx.rule(call, upper)
