@@ -18,8 +18,8 @@ from sightline.attribution import maps
 from sightline.attribution.batches import Batch, plan
 from sightline.attribution.condition import Condition
 from sightline.attribution.explained import Explained, same_shape
-from sightline.models import network, weights
-from sightline.models.inputs import explain_input
+from sightline.models import network, vae, weights
+from sightline.models.inputs import MEAN, explain_input
 from sightline.preparation import Store, open_store
 from sightline.randomness import derived_seed, generator
 
@@ -33,11 +33,13 @@ class Files:
     labels: Path
     prepared: Path
     pixels: Path
+    autoencoder: Path | None = None
 
     @classmethod
     def among(cls, inputs: Mapping[str, str]) -> Files:
-        """Those of a rule's named `inputs` that a cell is made of."""
-        return cls(*(Path(inputs[field.name]) for field in fields(cls)))
+        """Those of a rule's named `inputs` that a cell is made of; an empty one is None."""
+        found = {field.name: inputs.get(field.name) for field in fields(cls)}
+        return cls(**{name: Path(file) if file else None for name, file in found.items()})
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ class Setting:
     """What the configuration says of a cell.
 
     `chosen` is which images of the test split are explained: `evaluated` or `test`; `condition` holds kind
-    and options, `targets` those of a `targets.Choice`; `labels` are the model's, in order.
+    and options, `targets` those of a `targets.Choice`; `labels` are the model's, in order; `autoencoder` the
+    options of the one that the method compares with.
     """
 
     study_seed: int
@@ -62,6 +65,7 @@ class Setting:
     batch: int
     micro_batch: int
     reference_images: int
+    autoencoder: Mapping[str, Any] | None = None
 
     @classmethod
     def among(cls, params: Mapping[str, Any]) -> Setting:
@@ -133,6 +137,7 @@ class Cell:
             placement=setting.placement,
             reference_images=self._reference_images(),
             micro_batch=setting.micro_batch,
+            auxiliary=self._autoencoder(),
         )
 
     @cached_property
@@ -157,6 +162,13 @@ class Cell:
         """The images of `split` that the setting asks for and that are prepared."""
         prepared = set(self.pixels.images(self.setting.side, "explain"))
         return sorted(prepared & set(asked(self.images, split, self.setting.chosen)))
+
+    def _autoencoder(self) -> torch.nn.Module | None:
+        """The trained autoencoder that the method compares with, or None."""
+        if self.setting.autoencoder is None:
+            return None
+        shape = {name: self.setting.autoencoder[name] for name in ("width", "depth", "code")}
+        return weights.load(vae.build(len(MEAN), 2, **shape), self.files.autoencoder)
 
     def _reference_images(self) -> Tensor | None:
         """Validation images (R, 3, H, W) that some methods compare with, drawn once for the study."""

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from sightline import options, study_names
+from sightline import options, study_artifacts, study_names
 from sightline.agreement import pairs
 from sightline.errors import ConfigError
 from sightline.modules import full_name
@@ -77,6 +77,7 @@ class Study:
         }
         for section in ("readings", "runs", "references", "baselines", "agreements"):
             setattr(self, section, self.config[section])
+        self.artifacts = study_artifacts.completed(self)
         study_names.check(self)
 
     # ---- completed sections
@@ -147,7 +148,7 @@ class Study:
     @property
     def jobs(self) -> int:
         """About how many jobs the study has: per dataset, model and seed, cell, and at its end."""
-        cells = 2 * len(self.cells) + len(self.probed_cells)
+        cells = 2 * (len(self.cells) + len(study_artifacts.cells(self))) + len(self.probed_cells)
         return 8 * len(self.datasets) + len(self.trained) + cells + len(self.agreement_jobs) + 8
 
     @cached_property
@@ -231,8 +232,8 @@ class Study:
 
     @cached_property
     def trained(self) -> list[tuple[str, int]]:
-        """The (model, seed) pairs that some run needs."""
-        return sorted({(cell.model, cell.seed) for cell in self.cells})
+        """The (model, seed) pairs that some run or artefact needs."""
+        return sorted({(cell.model, cell.seed) for cell in [*self.cells, *study_artifacts.cells(self)]})
 
     def seeds_of(self, model: str) -> list[int]:
         """The seeds with which `model` is trained."""
@@ -241,7 +242,8 @@ class Study:
     def sides_of(self, dataset: str) -> list[int]:
         """The training sizes at which `dataset` is kept: of the models that train on it or explain it."""
         users = {name for name, _ in self.trained if self.models[name]["train_on"] == dataset}
-        users |= {cell.model for cell in self.cells if cell.dataset == dataset}
+        using = [*self.cells, *study_artifacts.cells(self)]
+        users |= {cell.model for cell in using if cell.dataset == dataset}
         return sorted({self.recipe_of(name)["side"] for name in users}) or [SIDE]
 
     def recipe_of(self, model: str) -> dict:
