@@ -135,6 +135,14 @@ def test_real_networks_are_followed():
     assert place(network, ["layer4"], (3, 224, 224))["layer4"] == Frame((7, 7), (1 / 32,) * 2, (0.0, 0.0))
 
 
+def test_channels_are_followed_to_the_end_and_back():
+    """ConvNeXt normalises (B, H, W, C): patches of 4, then of 2 three times."""
+    models = pytest.importorskip("torchvision.models")
+    blocks = [models.convnext.CNBlockConfig(8, 16, 1), models.convnext.CNBlockConfig(16, None, 1)]
+    frame = place(models.ConvNeXt(blocks), ["features"], (3, 64, 48))["features"]
+    assert frame == Frame((8, 6), (1 / 8, 1 / 8), (-3.5 / 8, -3.5 / 8))
+
+
 def test_upsampling_and_its_corners():
     shape = (1, 9, 13)
     plain = place(nn.Sequential(nn.Upsample((27, 39), mode="bilinear")), ["0"], shape)["0"]

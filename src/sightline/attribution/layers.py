@@ -74,6 +74,7 @@ class _Watch(TorchDispatchMode):
     def __init__(self, dims: int):
         super().__init__()
         self.dims, self.places = dims, WeakTensorKeyDictionary()
+        self.channels_last = WeakTensorKeyDictionary()  # places of (B, *grid, C), for normalisations of those
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -84,6 +85,7 @@ class _Watch(TorchDispatchMode):
         result = operation(*arguments, **keywords)
         output = result[0] if isinstance(result, (tuple, list)) and result else result
         if isinstance(output, Tensor) and output.ndim == self.dims + 2:
+            self._follow_channels_last(operation, arguments, output)
             frame = self._place(operation, arguments, keywords, output)
             if frame is not None:
                 self.places[output] = frame
@@ -94,6 +96,8 @@ class _Watch(TorchDispatchMode):
     def _place(self, operation, arguments: tuple, keywords: dict, output: Tensor) -> Frame | None:
         name = operation.overloadpacket.__name__
         grid = tuple(output.shape[2:])
+        if name == "permute" and _order(arguments) == [0, self.dims + 1, *range(1, self.dims + 1)]:
+            return self.channels_last.get(arguments[0])
         if name in KEEPS or torch.Tag.pointwise in operation.tags:
             return self._common(arguments, grid)
         rule = RULES.get(name)
@@ -103,12 +107,29 @@ class _Watch(TorchDispatchMode):
         steps = rule(given, tuple(arguments[0].shape[2:]), grid)
         return None if steps is None else self.places[arguments[0]].then(_frame(grid, *steps))
 
+    def _follow_channels_last(self, operation, arguments: tuple, output: Tensor) -> None:
+        """Keep the place of cells whose channels were moved to the end (ConvNeXt's normalisation)."""
+        name = operation.overloadpacket.__name__
+        source = arguments[0] if arguments and isinstance(arguments[0], Tensor) else None
+        if name == "permute" and _order(arguments) == [0, *range(2, self.dims + 2), 1]:
+            frame = self.places.get(source)
+        else:
+            same = name == "native_layer_norm" or name in KEEPS or torch.Tag.pointwise in operation.tags
+            frame = self.channels_last.get(source) if same and source is not None else None
+        if frame is not None and tuple(output.shape[1:-1]) == frame.shape:
+            self.channels_last[output] = frame
+
     def _common(self, arguments: tuple, grid: tuple[int, ...]) -> Frame | None:
         """The place that all inputs with the output's grid share."""
         flat = [one for item in arguments for one in (item if isinstance(item, (list, tuple)) else [item])]
         tensors = [one for one in flat if isinstance(one, Tensor) and tuple(one.shape[2:]) == grid]
         frames = [self.places[one] for one in tensors if one in self.places]
         return frames[0] if frames and all(_agree(frames[0], other) for other in frames) else None
+
+
+def _order(arguments: tuple) -> list[int]:
+    """The order of axes that a permutation asks for, all counted from the front."""
+    return [axis % len(arguments[1]) for axis in arguments[1]]
 
 
 def _agree(a: Frame, b: Frame) -> bool:
