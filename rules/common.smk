@@ -7,7 +7,7 @@ ROOT = Path(workflow.basedir).parent
 SOURCE = ROOT / "src"
 sys.path.insert(0, str(SOURCE))
 
-from sightline import provenance, seals, study_costs
+from sightline import provenance, seals, study_artifacts, study_costs, study_shown
 from sightline.datasets import dataset as upstream
 from sightline.errors import SightlineError
 from sightline.modules import full_name
@@ -27,6 +27,7 @@ wildcard_constraints:
     seed=r"\d+",
     condition="|".join(study.conditions) or "none",
     method="|".join(study.methods) or "none",
+    artifact="|".join(study.artifacts) or "none",
     agreement="|".join(study.agreements) or "none",
 
 
@@ -67,6 +68,14 @@ def per_agreement(pattern):
     return [str(pattern).format(dataset=dataset, agreement=name) for dataset, name in study.agreement_jobs]
 
 
+def per_gallery(pattern):
+    """`pattern` for every dataset and model whose methods stand side by side."""
+    return [
+        str(pattern).format(dataset=dataset, model=model)
+        for dataset, model in study_shown.galleries(study)
+    ]
+
+
 def per_dataset(pattern, names=None):
     """`pattern` for every dataset, or for `names`."""
     return expand(str(pattern), dataset=study.datasets if names is None else names)
@@ -91,10 +100,22 @@ of_cell = {
     "chosen": lambda wildcards: study.choice(wildcards, "images"),
     "placement": lambda wildcards: study.choice(wildcards, "placement"),
     "reference_images": lambda wildcards: study.reference_images_of(wildcards.method),
+    "autoencoder": lambda wildcards: study_artifacts.autoencoder(study, wildcards.method),
     "batch": study.config["compute"]["batch"],
     "micro_batch": study.config["compute"]["micro_batch"],
     "threads": study.config["compute"]["threads"],
 }
+
+
+def autoencoder_of(wildcards):
+    """The trained autoencoder that a cell's method compares with; nothing where it needs none."""
+    needed = study_artifacts.autoencoder(study, wildcards.method) is not None
+    return [str(rules.train_vae.output.weights).format(**wildcards)] if needed else []
+
+
+def per_artifact(pattern):
+    """`pattern` for every artefact of a model and a dataset."""
+    return [str(pattern).format(**vars(cell)) for cell in study_artifacts.cells(study)]
 
 
 def modules_of(rule_name, wildcards):
@@ -103,14 +124,18 @@ def modules_of(rule_name, wildcards):
     model = study.models.get(getattr(wildcards, "model", None))
     method = study.methods.get(getattr(wildcards, "method", None))
     condition = study.conditions.get(getattr(wildcards, "condition", None))
+    artifact = study.artifacts.get(getattr(wildcards, "artifact", None))
     if rule_name == "read_dataset":
         names = [dataset["adapter"], *dataset["annotations"]]
         return [f"sightline.datasets.{name}" for name in names]
-    if rule_name in ("train", "attribute", "probe"):
+    if rule_name in ("train", "attribute", "probe", "make_artifacts"):
         names = [full_name("sightline.models.architectures", model["architecture"])]
         if method:
             names += [full_name("sightline.attribution.methods", kind) for kind in kinds_in(method)]
             names.append(f"sightline.attribution.conditions.{condition['kind']}")
+        if artifact:
+            names.append(f"sightline.attribution.artifacts.{artifact['kind']}")
+            names.append("sightline.attribution.conditions.clean")
         if rule_name == "probe":
             probes = study.probes_of(wildcards).values()
             names += [f"sightline.attribution.probes.{one['kind']}" for one in probes]

@@ -47,6 +47,7 @@ rule plot_scores:
         "../envs/sightline.yaml"
     params:
         names=study.score_figures,
+        methods=list(study.methods),
         center_bias=study.config["statistics"]["primary_center_bias"],
         published=study.config["report"]["published"],
     script:
@@ -99,15 +100,88 @@ rule plot_overlays:
         "../scripts/plot_overlays.py"
 
 
+def gallery(pattern):
+    """`pattern` for the shown cells of a job's dataset and model."""
+    return lambda wildcards: per_cell(
+        pattern, study_shown.gallery_cells(study, wildcards.dataset, wildcards.model)
+    )
+
+
+rule plot_methods:
+    input:
+        images=rules.read_dataset.output.images,
+        boxes=rules.read_dataset.output.boxes,
+        prepared=rules.prepare.output.table,
+        pixels=flat(rules.prepare.output.pixels),
+        gaze=rules.render_gaze.output.table,
+        gaze_values=flat(rules.render_gaze.output.values),
+        center_bias=rules.average_gaze.output.table,
+        center_bias_values=flat(rules.average_gaze.output.values),
+        regions=rules.render_regions.output.table,
+        region_values=flat(rules.render_regions.output.values),
+        maps=gallery(rules.attribute.output.maps),
+        values=flat(gallery(rules.attribute.output.values)),
+        predictions=gallery(rules.attribute.output.predictions),
+        scores=lambda wildcards: per_cell(
+            rules.score.output,
+            study.scored(study_shown.gallery_cells(study, wildcards.dataset, wildcards.model)),
+        ),
+        summary=rules.summarise.output.summary,
+        map_summary=rules.summarise_maps.output,
+        agreements=rules.summarise_agreements.output if study.agreements else [],
+    output:
+        figures=["<study>/figures/methods.{dataset}.{model}.svg"],
+        captions="<study>/figures/methods.{dataset}.{model}.captions.json",
+    log:
+        "<study>/logs/plot_methods/{dataset}.{model}.log",
+    conda:
+        "../envs/sightline.yaml"
+    params:
+        shown=lambda wildcards: study_shown.gallery(study, wildcards.dataset, wildcards.model),
+        methods=list(study.methods),
+        conditions=study.conditions,
+        side=lambda wildcards: study.sides_of(wildcards.dataset)[-1],
+        references=lambda wildcards: study.references_of(wildcards.dataset),
+        center_bias=study.config["statistics"]["primary_center_bias"],
+        scale=study.config["scores"]["scale"],
+        cases=study.config["report"]["cases"],
+        pixels_shown=lambda wildcards: study_shown.pixels_shown(study, wildcards.dataset),
+        restricted=lambda wildcards: not study.datasets[wildcards.dataset]["redistributable"],
+    script:
+        "../scripts/plot_methods.py"
+
+
+rule plot_agreements:
+    input:
+        agreements=[rules.summarise_agreements.output[0]],
+    output:
+        figures=[f"<study>/figures/agreement.{dataset}.svg" for dataset in study_shown.altered(study)],
+        captions="<study>/figures/agreement.captions.json",
+    log:
+        "<study>/logs/plot_agreements.log",
+    conda:
+        "../envs/sightline.yaml"
+    params:
+        datasets=study_shown.altered(study),
+        conditions=study.conditions,
+        methods=list(study.methods),
+    script:
+        "../scripts/plot_agreements.py"
+
+
 rule report:
     input:
         captions=[
+            *per_gallery(rules.plot_methods.output.captions),
+            *([rules.plot_agreements.output.captions] if study_shown.altered(study) else []),
             rules.plot_cohort.output.captions,
             *([rules.plot_models.output.captions] if study.models else []),
             rules.plot_scores.output.captions,
             *per_dataset(rules.plot_overlays.output.captions, study.pictured_datasets),
         ],
         figures=[
+            *per_gallery(rules.plot_methods.output.figures),
+            *(rules.plot_agreements.output.figures if study_shown.altered(study) else []),
             *rules.plot_cohort.output.figures,
             *(rules.plot_models.output.figures if study.models else []),
             *rules.plot_scores.output.figures,
@@ -116,6 +190,8 @@ rule report:
         summary=rules.summarise.output.summary,
         comparisons=rules.summarise.output.comparisons,
         classification=rules.summarise.output.classification,
+        map_summary=rules.summarise_maps.output,
+        agreements=rules.summarise_agreements.output if study.agreements else [],
         cohort=per_dataset(rules.read_dataset.output.cohort),
         skipped=[
             *per_dataset(rules.read_dataset.output.skipped),

@@ -117,6 +117,19 @@ rule summarise_agreements:
         "../scripts/summarise_agreements.py"
 
 
+rule summarise_maps:
+    input:
+        maps=per_cell(rules.attribute.output.maps),
+    output:
+        "<study>/map_summary.parquet",
+    log:
+        "<study>/logs/summarise_maps.log",
+    conda:
+        "../envs/sightline.yaml"
+    script:
+        "../scripts/summarise_maps.py"
+
+
 rule summarise:
     input:
         scores=per_cell(rules.score.output, study.scored_cells),

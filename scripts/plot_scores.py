@@ -15,21 +15,23 @@ if __name__ == "__main__":
         known = published.figures(params.published) if params.published else None
         everyone = known[known["stratum"] == ""] if params.published else None
         chosen = {"center_bias": params.center_bias}
+        everywhere = {"methods": params.methods}  # one colour each
 
         def drawn(name: str):
             """Figure and caption of one figure, by its name."""
             kind, *about, dataset, reference = name.split(".")
             here = rows.at(summary, (dataset, reference))
             if kind == "intervals":
-                figure = intervals.draw(here, everyone, areas=areas, **chosen)
+                figure = intervals.draw(here, everyone, areas=areas, **chosen, **everywhere)
                 return figure, intervals.caption(here, everyone, **chosen)
             if kind == "center_bias":
                 return center_bias.draw(here), center_bias.caption(here)
             if kind == "strata":
                 by = {"stratum": about[0], **chosen}
-                return strata.draw(here, known, **by), strata.caption(here, known, **by)
+                return strata.draw(here, known, **by, **everywhere), strata.caption(here, known, **by)
             spread = rows.at(scores, (dataset, reference))
-            return distributions.draw(spread, **chosen), distributions.caption(spread, **chosen)
+            drawn = distributions.draw(spread, **chosen, **everywhere)
+            return drawn, distributions.caption(spread, **chosen)
 
         pictures: dict[str, list] = {}
         for name, path in zip(params.names, map(Path, snakemake.output.figures)):

@@ -446,9 +446,16 @@ def test_methods_keep_their_colour_whatever_is_drawn_with_them():
     study = ["gradcam", "lrp", "occlusion"]
     assert style.colours(study)["gradcam"] == style.colours(["gradcam", "am1"])["gradcam"]
     assert style.colours([*study, "occlusion"])["occlusion"] == style.colours(study)["occlusion"]
-    assert (
-        len(set(style.colours([*words.METHODS, *study]).values())) == len(words.METHODS) + 2 - 3
-    )  # center bias, however made, is one grey
+    nine = [name for name in words.METHODS if name not in style.COLOURS][: len(style.FREE)]
+    assert len(set(style.colours([*style.COLOURS, *nine]).values())) == len(style.COLOURS) + len(nine) - 3
+    # center bias, however made, is one grey
+
+
+def test_methods_stand_by_family_and_a_name_may_go_on_after_its_kind():
+    names = ["rise", "my_method", "gradcam_block4", "gradcam", "hirescam", "hull"]
+    assert style.methods(names) == ["hull", "gradcam", "gradcam_block4", "hirescam", "rise", "my_method"]
+    said = [words.method(name) for name in ("gradcam_plus_plus_3", "gradient_x_input", "my_method")]
+    assert said == ["Grad-CAM++, 3", "Gradient \N{MULTIPLICATION SIGN} input", "my method"]
 
 
 def test_methods_differ_in_lightness_or_hue_for_the_colour_blind():

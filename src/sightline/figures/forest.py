@@ -172,26 +172,27 @@ def _panel(axes: Axes, block: Block, panel: Panel, series: Sequence[Series], pla
     axes.set_ylim(slots, 0)
     axes.spines["left"].set_visible(False)
     axes.tick_params(left=False, labelleft=False)
-    _guides(axes, panel, rows.values())
+    guides(axes, panel, rows.values())
     colours = {row.key: row.colour for row in block.rows}
     looks = {item.key: item for item in series}
     for key, at in rows.items():
         used = _used(block, series, key)
         here = marks[marks["row"] == key]
         if len(here) and here["mean"].isna().all():
-            _absent(axes, at, here["why"].iloc[0])
+            absent(axes, at, here["why"].iloc[0])
             continue
-        for mark in here.itertuples():
-            shift = (used.index(mark.series) - (len(used) - 1) / 2.0) * 0.5
-            look = looks[mark.series]
-            _mark(axes, mark, at + shift, look, (look.colour or colours[key], panel.limits))
-    _limits(axes, marks, panel)
+        for found in here.itertuples():
+            shift = (used.index(found.series) - (len(used) - 1) / 2.0) * 0.5
+            look = looks[found.series]
+            drawn = (look.colour or colours[key], panel.limits)
+            mark(axes, found, at + shift, look, drawn)
+    limits(axes, marks, panel)
     axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
     axes.set_title(panel.title, weight="bold", pad=5)
     axes.set_xlabel(panel.axis, size=style.SMALL)
 
 
-def _guides(axes: Axes, panel: Panel, rows: Iterable[float]) -> None:
+def guides(axes: Axes, panel: Panel, rows: Iterable[float]) -> None:
     """A faint line per row, and the panel's strip and lines."""
     for at in rows:
         axes.axhline(at, color=style.RULE, linewidth=0.35, zorder=0)
@@ -205,21 +206,24 @@ def _guides(axes: Axes, panel: Panel, rows: Iterable[float]) -> None:
         axes.axvline(panel.area, color=style.FAINT, linewidth=1.0, linestyle=":", zorder=1)
 
 
-def _mark(axes: Axes, mark, at: float, item: Series, drawn: tuple[str, tuple[float, float]]) -> None:
-    """A mean with its interval; `drawn` is (colour, limits): an end beyond them is an arrow head there."""
+def mark(axes: Axes, row, at: float, item: Series, drawn: tuple[str, tuple[float, float]]) -> None:
+    """Draw the mean, low, high of `row` at height `at`; where there is no mean, its `why`.
+
+    `drawn` is (colour, limits): an end beyond them is an arrow head there.
+    """
     colour, (least, most) = drawn
-    if pd.isna(mark.mean):
-        _absent(axes, at, mark.why)
+    if pd.isna(row.mean):
+        absent(axes, at, row.why)
         return
-    if not (pd.isna(mark.low) or pd.isna(mark.high)):
-        ends = [max(mark.low, least), min(mark.high, most)]
+    if not (pd.isna(row.low) or pd.isna(row.high)):
+        ends = [max(row.low, least), min(row.high, most)]
         width = 0.7 if item.thin else 1.3
         axes.plot(ends, [at, at], color=colour, linewidth=width, solid_capstyle="butt", zorder=2)
-        for end, beyond, head in ((ends[0], mark.low < least, LEFT), (ends[1], mark.high > most, RIGHT)):
+        for end, beyond, head in ((ends[0], row.low < least, LEFT), (ends[1], row.high > most, RIGHT)):
             if beyond:
                 axes.scatter([end], [at], s=14, marker=head, color=colour, linewidth=0, zorder=2)
     axes.plot(
-        [mark.mean],
+        [row.mean],
         [at],
         item.marker,
         color=colour,
@@ -230,12 +234,14 @@ def _mark(axes: Axes, mark, at: float, item: Series, drawn: tuple[str, tuple[flo
     )
 
 
-def _absent(axes: Axes, at: float, why: str) -> None:
+def absent(axes: Axes, at: float, why: str) -> None:
+    """Say `why` there is no mark, in the middle of the panel at height `at`."""
     place = {"xycoords": ("axes fraction", "data"), "ha": "center", "va": "center"}
     axes.annotate(why, (0.5, at), size=style.SMALL, color=style.FAINT, **place)
 
 
-def _limits(axes: Axes, marks: pd.DataFrame, panel: Panel) -> None:
+def limits(axes: Axes, marks: pd.DataFrame, panel: Panel) -> None:
+    """Let the axis hold all `marks` and the panel's lines, within what there can be."""
     values = pd.concat([marks["mean"], marks["low"], marks["high"]]).dropna().tolist()
     values += [value for value in (panel.chance, panel.area, *(panel.band or ())) if value is not None]
     values = [value for value in values if math.isfinite(value)]

@@ -93,8 +93,8 @@ METRICS = {
         None,
         0.0,
         1.0,
-        "The overlap of the region with the pixels above the map's own Otsu threshold: their intersection over "
-        "their union, from 0 to 1.",
+        "The overlap of the region with the pixels above the map's own Otsu threshold: their intersection "
+        "over their union, from 0 to 1.",
     ),
     "iou_quantile": Metric(
         "IoU, equal area",
@@ -166,8 +166,8 @@ PROBES = {
         0.0,
         -math.inf,
         math.inf,
-        "Half of the output without the map's lowest pixels less the output without its highest ones; what is "
-        "taken away is filled in from its surroundings. High is good, 0 is a map that orders nothing.",
+        "Half of the output without the map's lowest pixels less the output without its highest ones; what "
+        "is taken away is filled in from its surroundings. High is good, 0 is a map that orders nothing.",
     ),
     "road_most_first": Metric(
         "ROAD, most first",
@@ -195,8 +195,8 @@ PROBES = {
         None,
         0.0,
         math.inf,
-        "The mean squared error of what the map predicts that noise does to the output. Low is good; a map on "
-        "another scale than the output's is punished for its scale.",
+        "The mean squared error of what the map predicts that noise does to the output. Low is good; a map "
+        "on another scale than the output's is punished for its scale.",
         "low",
     ),
     "infidelity_scaled": Metric(
@@ -246,7 +246,8 @@ SPARSENESS = {
         None,
         0.1,
         1.0,
-        "The share of the map's magnitude in the tenth of the pixels that has most of it; 0.1 for an even map.",
+        "The share of the map's magnitude in the tenth of the pixels that has most of it; 0.1 for an "
+        "even map.",
         "",
     ),
 }
@@ -257,8 +258,8 @@ AGREEMENTS = {
         0.0,
         -1.0,
         1.0,
-        "The correlation of two maps' pixels by their ranks: 1 for maps that order them alike, 0 for maps that "
-        "share nothing.",
+        "The correlation of two maps' pixels by their ranks: 1 for maps that order them alike, 0 for maps "
+        "that share nothing.",
         "",
     ),
     "spearman_abs": Metric(

@@ -47,7 +47,8 @@ class Case:
     """An image (h, w) uint8 and `panels`, name -> map on any grid over the whole image.
 
     `signed` names maps with a sign; `absent` says why a panel that other cases have is not there. The title
-    says why this case is shown: best, worst, or its rank.
+    says why this case is shown: best, worst, or its rank. `region` is a mask on any grid over the image,
+    where the reference lies.
     """
 
     title: str
@@ -56,6 +57,7 @@ class Case:
     signed: frozenset[str] = frozenset()
     outlines: Sequence[Outline] = ()
     absent: Mapping[str, str] = field(default_factory=dict)
+    region: np.ndarray | None = None
 
 
 def lines(cases: Sequence[Case]) -> list[list[str]]:
@@ -144,14 +146,21 @@ def _cell(axes: Axes, case: Case, name: str) -> None:
     picture = overlay(case.image, share, name in case.signed)
     axes.imshow(picture, extent=(-0.5, width - 0.5, height - 0.5, -0.5), interpolation="none", aspect="equal")
     if share is not None and not share.any():
-        look = {"ha": "center", "va": "bottom", "size": style.SMALL, "color": "white"}
-        axes.text(0.5, 0.03, "constant map", transform=axes.transAxes, **look)
+        constant(axes)
     for item in case.outlines:
-        axes.add_patch(_patch(item))
+        axes.add_patch(patch(item))
     axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
 
 
-def _patch(item: Outline) -> Ellipse | Rectangle:
+def constant(axes: Axes) -> None:
+    """Say on a film, light or dark, that its map is constant."""
+    look = {"ha": "center", "va": "bottom", "size": style.SMALL, "color": "white"}
+    box = {"boxstyle": "square,pad=0.25", "facecolor": "#1b1b1bcc", "edgecolor": "none"}
+    axes.text(0.5, 0.04, "constant map", transform=axes.transAxes, bbox=box, **look)
+
+
+def patch(item: Outline) -> Ellipse | Rectangle:
+    """The outline as it is drawn on its case's image."""
     size = (item.xmax - item.xmin, item.ymax - item.ymin)
     look = {"fill": False, "edgecolor": OUTLINE, "linewidth": 0.7}
     if item.shape == "ellipse":
@@ -168,10 +177,10 @@ def scaled(values: np.ndarray, is_signed: bool) -> np.ndarray:
     return (values - low) / largest if largest > 0 else np.zeros_like(values)
 
 
-def overlay(image: np.ndarray, share: np.ndarray | None, is_signed: bool) -> np.ndarray:
-    """The film (h, w) uint8 under a map in -1..1 on any grid over it: (h', w', 3) uint8, at most `PIXELS` on
+def overlay(image: np.ndarray, share: np.ndarray | None, is_signed: bool, pixels: int = PIXELS) -> np.ndarray:
+    """The film (h, w) uint8 under a map in -1..1 on any grid over it: (h', w', 3) uint8, at most `pixels` on
     a side."""
-    scale = min(1.0, PIXELS / max(image.shape))
+    scale = min(1.0, pixels / max(image.shape))
     frame = Frame.resized(image.shape, tuple(max(1, round(side * scale)) for side in image.shape))
     film = (
         resample(image, Frame.resized(image.shape, image.shape), frame)[..., None].repeat(3, axis=-1) / 255.0
@@ -195,22 +204,25 @@ def _ink(share: np.ndarray, is_signed: bool) -> tuple[np.ndarray, np.ndarray]:
 def _scales(figure: Figure, signed: bool, unsigned: bool) -> None:
     """The colours as they look over a mid-grey film, with what they stand for."""
     kinds = [kind for kind, there in ((False, unsigned), (True, signed)) if there]
-    width, total = figure.get_figwidth(), figure.get_figheight()
     for order, kind in enumerate(kinds):
-        axes = figure.add_axes(((LABEL + 2.6 * order) / width, 0.33 / total, 2.2 / width, 0.08 / total))
-        share = np.linspace(-1.0 if kind else 0.0, 1.0, 256)
-        colour, opacity = _ink(share, kind)
-        bar = (1.0 - opacity[:, None]) * 0.5 + opacity[:, None] * colour
-        axes.imshow(bar[None], extent=(float(share[0]), 1.0, 0.0, 1.0), aspect="auto", interpolation="none")
-        axes.set_yticks([])
-        if kind:
-            axes.set_xticks([-1, 0, 1])
-        else:
-            axes.set_xticks([0, 1], ["its minimum", "its maximum"])
         label = "signed map / its largest absolute value" if kind else "map"
-        axes.set_xlabel(label, labelpad=1, size=style.SMALL)
-        for spine in axes.spines.values():
-            spine.set_visible(False)
+        ends = ["\N{MINUS SIGN}1", "0", "1"] if kind else ["its minimum", "its maximum"]
+        scale(figure, LABEL + 2.6 * order, kind, label, ends)
+
+
+def scale(figure: Figure, left: float, signed: bool, label: str, ends: Sequence[str]) -> None:
+    """A bar of a map's colours over mid-grey, `left` inches from the side, with ticks `ends` and a label."""
+    width, total = figure.get_figwidth(), figure.get_figheight()
+    axes = figure.add_axes((left / width, 0.33 / total, 2.2 / width, 0.08 / total))
+    share = np.linspace(-1.0 if signed else 0.0, 1.0, 256)
+    colour, opacity = _ink(share, signed)
+    bar = (1.0 - opacity[:, None]) * 0.5 + opacity[:, None] * colour
+    axes.imshow(bar[None], extent=(float(share[0]), 1.0, 0.0, 1.0), aspect="auto", interpolation="none")
+    axes.set_yticks([])
+    axes.set_xticks(np.linspace(share[0], 1.0, len(ends)), ends)
+    axes.set_xlabel(label, labelpad=1, size=style.SMALL)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
 
 
 def caption(cases: Sequence[Case], chosen: str) -> str:

@@ -30,7 +30,10 @@ COLOURS = {
     "am1": "#E69F00",
     "am2": "#D55E00",
 }
-FREE = ("#009E73", "#CC79A7", "#56B4E9", "#882255", "#44AA99", "#999933", "#332288", "#AA4499", "#117733")
+FREE = (  # Okabe and Ito's, then Tol's muted ones
+    *("#009E73", "#CC79A7", "#56B4E9", "#882255", "#44AA99", "#999933", "#332288", "#AA4499", "#117733"),
+    *("#661100", "#6699CC", "#C2A83E"),
+)
 PUBLISHED = "#8c564b"
 FIRST, SECOND, THIRD = "#0072B2", "#D55E00", "#009E73"  # for levels that are neither method nor model
 

@@ -90,6 +90,12 @@ REGION_METRICS = (  # that only a region has
     *("pixel_precision", "pixel_recall"),
 )
 
+# which metric speaks for a reference: the first that was scored
+MAIN_GAZE, MAIN_REGION = (
+    ("sauc", "sncc", "auc", "ncc"),
+    ("mass_over_area", "mass_inside", "pointing_game", "auc"),
+)
+
 COUNT = re.compile(r"\d+(?:,\d{3})*")  # in a sentence: 10000 or 10,000
 UNMADE = {"", "no usable row", "none: one label value alone"}  # intervals that there are not
 
@@ -138,6 +144,13 @@ def is_region(metrics: Iterable[str], reference: str = "") -> bool:
     """Whether a reference scored by `metrics` is a region; with AUC alone it is, unless it is called gaze."""
     found = set(metrics)
     return not found & set(GAZE_METRICS) and (bool(found & set(REGION_METRICS)) or reference != "gaze")
+
+
+def main_metric(metrics: Iterable[str], reference: str = "") -> str | None:
+    """The metric that speaks for a reference: the first there is of those for gaze, or for a region."""
+    found = set(metrics)
+    known = MAIN_REGION if is_region(found, reference) else MAIN_GAZE
+    return next((name for name in known if name in found), None)
 
 
 def condition(name: str) -> str:

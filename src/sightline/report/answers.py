@@ -9,20 +9,12 @@ from sightline.figures import rows, words
 from sightline.figures.classification import of_labels
 from sightline.report.facts import Plan
 
-GAZE, REGION = ("sauc", "sncc", "auc", "ncc"), ("mass_over_area", "mass_inside", "pointing_game", "auc")
 SIDES = {"above": "above chance", "across": "not distinguishable from chance", "below": "below chance"}
 RANDOM = "random"  # the condition that has the same network untrained
 SHARED = (
     "The map named is the configuration's first: model, method, reading. Other maps, metrics and groups are "
     "below."
 )
-
-
-def main_metric(metrics: pd.Series, reference: str = "") -> str | None:
-    """The metric that speaks for a reference: the first there is of those for gaze, or for a region."""
-    known = REGION if words.is_region(metrics, reference) else GAZE
-    found = set(metrics)
-    return next((name for name in known if name in found), None)
 
 
 def answer(
@@ -88,7 +80,7 @@ def _maps(here: pd.DataFrame, plan: Plan, metric: str | None, condition: str = "
 
 def _gaze(here: pd.DataFrame, compared: pd.DataFrame, plan: Plan) -> str:
     """What readers and maps score against gaze: the primary map, and how many maps beat chance."""
-    metric = main_metric(here["metric"])
+    metric = words.main_metric(here["metric"])
     if metric is None:
         return ""
     chance = words.metric(metric).chance
@@ -115,7 +107,7 @@ def _gaze(here: pd.DataFrame, compared: pd.DataFrame, plan: Plan) -> str:
 def _region(here: pd.DataFrame, compared: pd.DataFrame, plan: Plan, area: float | None) -> str:
     """How much of the primary map lies inside a region, beside the region's area and random weights."""
     metric = "mass_inside" if area is not None and "mass_inside" in set(here["metric"]) else None
-    metric = metric or main_metric(here["metric"], here["reference"].iloc[0])
+    metric = metric or words.main_metric(here["metric"], here["reference"].iloc[0])
     maps = _maps(here, plan, metric)
     if maps.empty:
         return ""

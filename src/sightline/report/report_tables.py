@@ -24,7 +24,7 @@ def scores_tables(summary: pd.DataFrame, center_bias: str | None = None) -> list
 
 
 def _scores(here: pd.DataFrame, place: tuple[str, str], start: str) -> Table:
-    main = answers.main_metric(here["metric"], place[1]) or ""
+    main = words.main_metric(here["metric"], place[1]) or ""
     metrics = words.ordered(here["metric"], [main, *words.METRICS])  # the sorting one first
     in_region, order = words.is_region(metrics, place[1]), style.methods(here["method"])
     found = []

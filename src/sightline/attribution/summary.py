@@ -1,0 +1,52 @@
+"""What became of a method's maps, cell by cell: table `map_summary`, from tables `maps`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from sightline import tables
+
+CELL = ["dataset", "model", "condition", "method"]
+READ = [*CELL, "seed", "image", "status", "reason", "identity", "gap", "all_zero"]
+
+
+def summarise(paths: Iterable[str | Path]) -> pd.DataFrame:
+    """Table `map_summary` of the tables `maps` at `paths`: counts by status, and the quartiles of the gap.
+
+    A row per dataset, model, condition and method, over seeds, images, targets and sources. The reason is the
+    most frequent one of the maps that are not ok, the first by the alphabet of equals, without image names.
+    """
+    parts = [tables.read("maps", path, columns=READ) for path in paths]
+    if not parts:
+        return tables.empty("map_summary")
+    rows = [dict(zip(CELL, key)) | _counted(cell) for key, cell in pd.concat(parts).groupby(CELL)]
+    return pd.DataFrame(rows, columns=list(tables.SCHEMAS["map_summary"].columns))
+
+
+def _counted(cell: pd.DataFrame) -> dict:
+    """The columns of one row but its key."""
+    status = cell["status"].value_counts()
+    gaps = cell["gap"].dropna()
+    low, middle, high = gaps.quantile([0.25, 0.5, 0.75]) if len(gaps) else (None,) * 3
+    return {
+        "seeds": cell["seed"].nunique(),
+        "images": cell["image"].nunique(),
+        "maps": len(cell),
+        **{name: int(status.get(name, 0)) for name in ("ok", "not_applicable", "failed")},
+        "all_zero": int((cell["all_zero"] & (cell["status"] == "ok")).sum()),
+        "reason": _reason(cell[cell["status"] != "ok"]),
+        "identity": next(iter(cell["identity"].dropna()), None),
+        "gaps": len(gaps),
+        "gap": middle,
+        "gap_low": low,
+        "gap_high": high,
+    }
+
+
+def _reason(lost: pd.DataFrame) -> str:
+    told = [str(reason).replace(image, "(image)") for reason, image in zip(lost["reason"], lost["image"])]
+    counts = pd.Series(told, dtype=str).value_counts()
+    return min(counts.index[counts == counts.max()], default="")
