@@ -71,8 +71,7 @@ def per_agreement(pattern):
 def per_gallery(pattern):
     """`pattern` for every dataset and model whose methods stand side by side."""
     return [
-        str(pattern).format(dataset=dataset, model=model)
-        for dataset, model in study_shown.galleries(study)
+        str(pattern).format(dataset=dataset, model=model) for dataset, model in study_shown.galleries(study)
     ]
 
 
@@ -183,11 +182,29 @@ def force_if_stale(stage, wildcards):
     Consulted as an input that is always empty: Snakemake asks for a job's inputs before it decides what to run.
     """
     if workflow.is_main_process:
-        params = {
-            name: value(wildcards) if callable(value) else value for name, value in stage.params._allitems()
-        }
-        outputs = [str(output.apply_wildcards(wildcards)) for output in stage.output]
-        workflow.dag.forcefiles |= {
-            path for path in outputs if seals.made_by(path) and seals.why_stale(path, params)
-        }
+        workflow.dag.forcefiles |= {path for path in stale_outputs(stage, wildcards) if seals.made_by(path)}
     return []
+
+
+def stale_outputs(stage, wildcards):
+    """The outputs of a job that are not there, or not as its params and code would make them."""
+    params = {
+        name: value(wildcards) if callable(value) else value for name, value in stage.params._allitems()
+    }
+    outputs = [str(output.apply_wildcards(wildcards)) for output in stage.output]
+    return [path for path in outputs if seals.why_stale(path, params)]
+
+
+def forecast(rule_name):
+    """The forecast of costs as an input that opens the way for a job of `rule_name`, and changes nothing.
+
+    A job whose results stand reads it as it lies: Snakemake takes no reason of a job's own into account where
+    one runs that it depends on, not even through an ancient file.
+    """
+
+    def planned(wildcards):
+        path = str(rules.plan_costs.output)
+        stands = Path(path).exists() and not stale_outputs(workflow.get_rule(rule_name), wildcards)
+        return ancient(before_update(path)) if stands else path
+
+    return planned

@@ -1,4 +1,4 @@
-"""What the study will cost, told before it is paid."""
+"""What the study will cost, told before it is paid, and what it took."""
 
 
 rule plan_costs:
@@ -6,7 +6,7 @@ rule plan_costs:
         images=per_dataset(rules.read_dataset.output.images, study_costs.datasets(study)),
         labels=per_dataset(rules.read_dataset.output.labels, study_costs.datasets(study)),
     output:
-        "<study>/planned_costs.parquet",
+        update("<study>/planned_costs.parquet"),  # the last one stays where a limit refuses the study
     log:
         "<study>/logs/plan_costs.log",
     conda:

@@ -48,7 +48,7 @@ def test_an_edit_in_one_method_reruns_that_method_alone(project):
     (project.folder / "src/sightline/attribution/methods/gradcam.py").open("a").write("\nCHANGED = 1\n")
     counts = project.would_run()
     assert counts["attribute"] == counts["score"] == 2 and counts["probe"] == 1
-    assert _rules(counts) == {*EXPLAINING, "report"}
+    assert _rules(counts) == {"plan_costs", *EXPLAINING, "report"}
 
 
 def test_an_edit_in_a_users_own_method_or_network_reruns_its_own_jobs(project):
@@ -74,7 +74,27 @@ def test_a_new_seed_trains_one_model(project):
     project.edit("study.yaml", "seeds: [0]", "seeds: [0, 1]")  # of the run `main`
     counts = project.would_run()
     assert counts["train"] == 1 and counts["attribute"] == 2 and counts["score"] == 2
-    assert _rules(counts) == {"train", "attribute", "probe", "score", "summarise", "report"}
+    assert _rules(counts) == {"plan_costs", "train", "attribute", "probe", "score", "summarise", "report"}
+
+
+def test_limits_of_a_method_rerun_its_maps_only_where_passing_one_is_a_result(project):
+    gradcam = "gradcam: {kind: gradcam, "
+    project.edit("study.yaml", gradcam, gradcam + "limits: {seconds: 500}, ")
+    assert _rules(project.would_run()) == {"report"}  # which shows the configuration
+    project.edit("study.yaml", "{seconds: 500}", "{seconds: 500, on_excess: record}")
+    assert _rules(project.would_run()) == {*EXPLAINING, "report"}
+
+
+def test_a_study_beyond_its_limits_is_refused_before_it_trains_and_loses_nothing(project):
+    project.edit("study.yaml", "seeds: [0]", "seeds: [0, 1]")
+    project.edit("study.yaml", "max_skipped: 0.3", "max_skipped: 0.3, max_hours: 1.0e-9")
+    done = project.snakemake(check=False)
+    said = done.stdout + done.stderr
+    assert done.returncode != 0 and "limits.max_hours" in said and "gradcam" in said
+    assert not (project.results / "models/small/seed1").exists()
+    project.edit("study.yaml", "seeds: [0, 1]", "seeds: [0]")
+    project.edit("study.yaml", ", max_hours: 1.0e-9", "")
+    assert project.would_run() == {}
 
 
 def test_device_and_workers_rerun_nothing(project):
@@ -92,7 +112,7 @@ def test_results_without_records_and_other_code_are_remade(project):
     (project.folder / "src/sightline/attribution/methods/gradcam.py").open("a").write("\nCHANGED = 1\n")
     counts = project.would_run()
     assert counts["attribute"] == 2
-    assert _rules(counts) == {*EXPLAINING, "report"}
+    assert _rules(counts) == {"plan_costs", *EXPLAINING, "report"}
 
 
 def test_an_adapter_edit_that_yields_the_same_tables_retrains_nothing(project):
