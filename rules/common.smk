@@ -109,7 +109,7 @@ of_cell = {
 def autoencoder_of(wildcards):
     """The trained autoencoder that a cell's method compares with; nothing where it needs none."""
     needed = study_artifacts.autoencoder(study, wildcards.method) is not None
-    return [str(rules.train_vae.output.weights).format(**wildcards)] if needed else []
+    return str(rules.train_vae.output.weights).format(**wildcards) if needed else []
 
 
 def per_artifact(pattern):

@@ -9,6 +9,7 @@ rule attribute:
         labels=rules.read_dataset.output.labels,
         prepared=rules.prepare.output.table,
         pixels=flat(rules.prepare.output.pixels),
+        autoencoder=autoencoder_of,
     output:
         maps="<study>/maps/{dataset}/{model}/seed{seed}/{condition}/{method}/maps.parquet",
         values="<study>/maps/{dataset}/{model}/seed{seed}/{condition}/{method}/values.npy",
@@ -39,6 +40,7 @@ rule probe:
         maps=rules.attribute.output.maps,
         values=flat(rules.attribute.output.values),
         predictions=rules.attribute.output.predictions,
+        autoencoder=autoencoder_of,
     output:
         "<study>/probes/{dataset}/{model}/seed{seed}/{condition}/{method}.parquet",
     log:

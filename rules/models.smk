@@ -40,3 +40,35 @@ rule train:
         threads=study.config["compute"]["threads"],
     script:
         "../scripts/train.py"
+
+
+rule train_vae:
+    input:
+        checked=ancient(str(rules.check_inputs.output)),
+        images=lambda wildcards: per_dataset(
+            rules.read_dataset.output.images, [study.models[wildcards.model]["train_on"]]
+        ),
+        prepared=lambda wildcards: per_dataset(
+            rules.prepare.output.table, [study.models[wildcards.model]["train_on"]]
+        ),
+        pixels=flat(
+            lambda wildcards: per_dataset(
+                rules.prepare.output.pixels, [study.models[wildcards.model]["train_on"]]
+            )
+        ),
+    output:
+        weights="<study>/models/{model}/seed{seed}/vae.safetensors",
+        curves="<study>/models/{model}/seed{seed}/vae_curves.parquet",
+    log:
+        "<study>/logs/train_vae/{model}.seed{seed}.log",
+    conda:
+        "../envs/sightline.yaml"
+    resources:
+        device="auto",
+    params:
+        study_seed=study.seed,
+        side=lambda wildcards: study.recipe_of(wildcards.model)["side"],
+        options=study_artifacts.vae(study),
+        threads=study.config["compute"]["threads"],
+    script:
+        "../scripts/train_vae.py"

@@ -86,6 +86,7 @@ class Network:
             placement=placement,
             reference_images=torch.randn((references, *shape)) if references else None,
             micro_batch=self.micro_batch,
+            auxiliary=torch.nn.Identity(),  # for the autoencoder that is not trained yet
         )
 
 

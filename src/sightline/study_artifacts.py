@@ -65,9 +65,12 @@ def is_restricted(study: Study, cell: ArtifactCell) -> bool:
     return of_dataset and not study.datasets[cell.dataset]["redistributable"]
 
 
+def vae(study: Study) -> dict:
+    """The options of the autoencoder, complete."""
+    return options.with_defaults(VAE, study.config["vae"], "vae")
+
+
 def autoencoder(study: Study, method: str) -> dict | None:
     """The options of the autoencoder that `method` compares with; None where it needs none."""
     stated = options.read(full_name(METHODS, study.methods[method]["kind"]))
-    if "trained_aux" not in stated.get("NEEDS", ()):
-        return None
-    return options.with_defaults(VAE, study.config["vae"], "vae")
+    return vae(study) if "trained_aux" in stated.get("NEEDS", ()) else None

@@ -69,7 +69,7 @@ def test_feature_maps_are_the_most_varied_channels(dims, shape):
         convolution.weight[2] *= 100
         convolution.weight[1] *= 10
     model, pixels = shown(nn.Sequential(convolution, nn.Flatten()), dims), drawn(*shape)
-    made = asked(model, Material.of(pixels), "feature_maps", images=2, count=2)
+    made = asked(model, Material.of(pixels), "feature_maps", examples=2, count=2)
     assert [one.item for one in made] == ["images", "0: 0", "1: 0"]
     np.testing.assert_array_equal(made[0].values, pixels[:2])
     assert made[2].facts["titles"] == ["2", "1"]

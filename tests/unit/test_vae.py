@@ -71,6 +71,18 @@ def test_training_lowers_the_error_and_gives_the_same_bits_again(tmp_path):
     torch.testing.assert_close(back(images), network(images))
 
 
+def test_images_of_any_shape_are_padded_to_squares_with_the_like():
+    shapes = [(4, 6), (8, 5), (2, 2), (7, 3)]
+    images = [np.full(shape, number + 1, dtype=np.uint8) for number, shape in enumerate(shapes)]
+    assert vae.batches([max(shape) for shape in shapes], 2) == [[2, 0], [3, 1]]
+    found = vae.squares(images[:2])
+    assert found.shape == (2, 8, 8)
+    expected = np.zeros((8, 8))
+    expected[2:6, 1:7] = 1
+    np.testing.assert_array_equal(found[0], expected)
+    assert found[1].sum() == 2 * 8 * 5
+
+
 def test_training_says_what_is_wrong():
     network = vae.build(1, 2, width=2, depth=1, code=1)
     with pytest.raises(DatasetError, match="no training image"):

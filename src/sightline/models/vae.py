@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
@@ -121,6 +122,25 @@ def loss(network: VAE, x: Tensor, noise: Tensor, beta: float) -> tuple[Tensor, T
     error = 0.5 * (rebuilt - x).square().sum() / x.numel()
     divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum() / x.numel()
     return error, beta * divergence
+
+
+def squares(images: Sequence[np.ndarray]) -> np.ndarray:
+    """Stored images (H, W), uint8, in the middle of black squares: (B, S, S), S the longest side.
+
+    What explained images are like: whole, in a zero-padded square.
+    """
+    side = max(max(image.shape) for image in images)
+    result = np.zeros((len(images), side, side), dtype=np.uint8)
+    for one, image in zip(result, images):
+        top, left = ((side - length) // 2 for length in image.shape)
+        one[top : top + image.shape[0], left : left + image.shape[1]] = image
+    return result
+
+
+def batches(longest: Sequence[int], size: int) -> list[list[int]]:
+    """Indices of images in batches of at most `size`, by their `longest` side: few need much padding."""
+    order = sorted(range(len(longest)), key=lambda index: longest[index])
+    return [order[at : at + size] for at in range(0, len(order), size)]
 
 
 def fit(

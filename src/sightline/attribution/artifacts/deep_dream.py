@@ -26,7 +26,7 @@ OPTIONS = {
         "default": ["last"],
         "description": "Layers, a dream each: `last` (the architecture's choice) or module names.",
     },
-    "images": {
+    "examples": {
         "type": "integer",
         "minimum": 1,
         "default": 1,
@@ -70,14 +70,14 @@ def check(model: Explained, layers: Sequence[str] = ("last",), **_options: objec
 
 
 def make(
-    model: Explained, data: Material, layers: Sequence[str] = ("last",), images: int = 1, octaves: int = 4,
+    model: Explained, data: Material, layers: Sequence[str] = ("last",), examples: int = 1, octaves: int = 4,
     scale: float = 1.4, steps: int = 10, step: float = 0.026, jitter: int = 32,
 ) -> list[Artifact]:  # fmt: skip
     """Per image and layer the image and its dream, (2, C, [D,] H, W), normalised.
 
     Titles have the layer's root mean square. Raises `NotApplicable` where the network refuses a smaller size.
     """
-    names, pixels = data.first(model, images)
+    names, pixels = data.first(model, examples)
     made = []
     for image, one in zip(names, pixels.split(1)):
         for name, module in model.modules(layers).items():

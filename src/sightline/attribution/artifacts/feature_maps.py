@@ -19,7 +19,7 @@ OPTIONS = {
         "default": ["last"],
         "description": "Layers: `last` (the architecture's choice) or module names.",
     },
-    "images": {
+    "examples": {
         "type": "integer",
         "minimum": 1,
         "default": 2,
@@ -38,17 +38,17 @@ SOURCE = "Zeiler & Fergus 2014, arXiv:1311.2901"
 
 
 def check(
-    model: Explained, layers: Sequence[str] = ("last",), images: int = 2, count: int = 16
+    model: Explained, layers: Sequence[str] = ("last",), examples: int = 2, count: int = 16
 ) -> str | None:
     """A reason where the network has no such layer, else None."""
     return model.has_layers(layers)
 
 
 def make(
-    model: Explained, data: Material, layers: Sequence[str] = ("last",), images: int = 2, count: int = 16
+    model: Explained, data: Material, layers: Sequence[str] = ("last",), examples: int = 2, count: int = 16
 ) -> list[Artifact]:
     """The images (images, C, [D,] H, W); for each, per layer, its channels (count, 1, *grid), signed."""
-    names, pixels = data.first(model, images)
+    names, pixels = data.first(model, examples)
     whole = pixels.float().cpu().numpy()
     made = [Artifact("images", "images", whole, {"titles": names, "look": "image"})]
     for image, one in zip(names, pixels.split(1)):
