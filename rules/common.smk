@@ -7,7 +7,7 @@ ROOT = Path(workflow.basedir).parent
 SOURCE = ROOT / "src"
 sys.path.insert(0, str(SOURCE))
 
-from sightline import provenance, seals, study_artifacts, study_costs, study_shown
+from sightline import provenance, seals, study_artifacts, study_costs, study_shown, study_training
 from sightline.datasets import dataset as upstream
 from sightline.errors import SightlineError
 from sightline.modules import full_name
@@ -53,9 +53,10 @@ def upstream_tables(wildcards):
     ]
 
 
-def per_trained(pattern):
-    """`pattern` for every model and seed that is trained."""
-    return [str(pattern).format(model=model, seed=seed) for model, seed in study.trained]
+def per_trained(pattern, pairs=None):
+    """`pattern` for every model and seed that is trained, or for `pairs` of them."""
+    pairs = study.trained if pairs is None else pairs
+    return [str(pattern).format(model=model, seed=seed) for model, seed in pairs]
 
 
 def per_cell(pattern, cells=None):
@@ -78,6 +79,18 @@ def per_gallery(pattern):
 def per_dataset(pattern, names=None):
     """`pattern` for every dataset, or for `names`."""
     return expand(str(pattern), dataset=study.datasets if names is None else names)
+
+
+def base_of(model):
+    """The model whose maps mask the images that train `model`."""
+    return study_training.condition_of(study, model)["model"]
+
+
+def that_train(wildcards, part):
+    """The `table` or `pixels` of the images that train a model: masked ones where it has a training condition."""
+    if study_training.condition_of(study, wildcards.model) is None:
+        return per_dataset(getattr(rules.prepare.output, part), [study.models[wildcards.model]["train_on"]])
+    return per_trained(getattr(rules.mask_images.output, part), [(wildcards.model, wildcards.seed)])
 
 
 def flat(path):
@@ -139,6 +152,15 @@ def modules_of(rule_name, wildcards):
             probes = study.probes_of(wildcards).values()
             names += [f"sightline.attribution.probes.{one['kind']}" for one in probes]
         return names
+    if rule_name == "mask_images":
+        names = [
+            full_name(
+                "sightline.models.architectures", study.models[base_of(wildcards.model)]["architecture"]
+            )
+        ]
+        how = study_training.masking_of(study, wildcards.model)["setting"]
+        kinds = [] if how["method"] is None else kinds_in({"kind": how["method"], "options": how["options"]})
+        return names + [full_name("sightline.attribution.methods", kind) for kind in kinds]
     if rule_name == "plan_costs":
         alike = study_costs.alike(study)
         names = [

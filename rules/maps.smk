@@ -3,7 +3,7 @@
 
 rule attribute:
     input:
-        planned=ancient(str(rules.plan_costs.output)),
+        planned=forecast("attribute"),
         weights=rules.train.output.weights,
         images=rules.read_dataset.output.images,
         labels=rules.read_dataset.output.labels,

@@ -3,22 +3,16 @@
 
 rule train:
     input:
-        checked=ancient(str(rules.check_inputs.output)),  # these two open the way and change nothing
-        planned=ancient(str(rules.plan_costs.output)),
+        checked=ancient(str(rules.check_inputs.output)),  # it opens the way and changes nothing
+        planned=forecast("train"),
         images=lambda wildcards: per_dataset(
             rules.read_dataset.output.images, study.models[wildcards.model]["train_on"]
         ),
         labels=lambda wildcards: per_dataset(
             rules.read_dataset.output.labels, study.models[wildcards.model]["train_on"]
         ),
-        prepared=lambda wildcards: per_dataset(
-            rules.prepare.output.table, study.models[wildcards.model]["train_on"]
-        ),
-        pixels=flat(
-            lambda wildcards: per_dataset(
-                rules.prepare.output.pixels, study.models[wildcards.model]["train_on"]
-            )
-        ),
+        prepared=lambda wildcards: that_train(wildcards, "table"),
+        pixels=flat(lambda wildcards: that_train(wildcards, "pixels")),
     output:
         weights="<study>/models/{model}/seed{seed}/weights.safetensors",
         curves="<study>/models/{model}/seed{seed}/curves.parquet",

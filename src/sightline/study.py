@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from sightline import options, study_artifacts, study_names
+from sightline import options, study_artifacts, study_names, study_training
 from sightline.agreement import pairs
 from sightline.errors import ConfigError
 from sightline.modules import full_name
@@ -233,7 +233,8 @@ class Study:
     @cached_property
     def trained(self) -> list[tuple[str, int]]:
         """The (model, seed) pairs that some run or artefact needs."""
-        return sorted({(cell.model, cell.seed) for cell in [*self.cells, *study_artifacts.cells(self)]})
+        using = [*self.cells, *study_artifacts.cells(self)]
+        return study_training.with_masked(self, {(cell.model, cell.seed) for cell in using})
 
     def seeds_of(self, model: str) -> list[int]:
         """The seeds with which `model` is trained."""

@@ -64,6 +64,7 @@ def metrics() -> list[str]:
 def check(study: Study) -> None:
     """Raise `ConfigError` for the first name in `study` that nothing defines, and for too many jobs."""
     _check_runs(study)
+    _check_training(study)
     _check_readings(study)
     _check_references(study)
     _check_statistics(study)
@@ -86,6 +87,34 @@ def _check_runs(study: Study) -> None:
     for name, target in study.targets.items():
         kinds = options.read("sightline.attribution.targets")["KINDS"]
         known(target["kind"], kinds, f"targets.{name}.kind", "kinds of target")
+
+
+def _check_training(study: Study) -> None:
+    conditions = study.config["training_conditions"]
+    for name, condition in conditions.items():
+        where = f"training_conditions.{name}"
+        known(condition["model"], study.models, f"{where}.model", "models")
+        for key in ("method", "reading"):
+            if condition["order"] != "random":
+                known(condition[key], getattr(study, f"{key}s"), f"{where}.{key}", f"{key}s")
+        if study.models[condition["model"]]["training_condition"] is not None:
+            raise ConfigError(
+                f"config: {where}.model: '{condition['model']}' is itself trained on masked images"
+            )
+    for name, model in study.models.items():
+        if (condition := model["training_condition"]) is None:
+            continue
+        known(condition, conditions, f"models.{name}.training_condition", "training_conditions")
+        base = conditions[condition]["model"]
+        for what, of in (
+            ("train_on", study.models),
+            ("side", {one: study.recipe_of(one) for one in (name, base)}),
+        ):
+            if of[name][what] != of[base][what]:
+                raise ConfigError(
+                    f"config: models.{name}: {what} is {of[name][what]}, but its images are masked by maps "
+                    f"of '{base}', whose {what} is {of[base][what]}; they must be the same"
+                )
 
 
 def _check_readings(study: Study) -> None:

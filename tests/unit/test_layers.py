@@ -22,8 +22,9 @@ ROOMS: dict[str, set[str]] = {
     "options": set(),
     "study_names": {"options"},
     "study_costs": set(),
+    "study_training": set(),
     "study_artifacts": {"options", "study_names"},
-    "study": {"options", "study_names", "study_artifacts", "agreement"},
+    "study": {"options", "study_names", "study_training", "study_artifacts", "agreement"},
     "study_shown": {"study"},
     "phantom": set(),
     "datasets": set(),
@@ -32,6 +33,7 @@ ROOMS: dict[str, set[str]] = {
     "attribution": set(),
     "explaining": {"attribution", "models", "preparation"},
     "forecasting": {"attribution", "explaining", "models", "preparation"},
+    "roar": {"attribution", "explaining", "models", "preparation"},
     "describing": {"attribution", "explaining", "models"},
     "gaze": set(),
     "center_bias": set(),
@@ -61,7 +63,7 @@ ROOMS: dict[str, set[str]] = {
     },
 }
 HEAVY = ("torch", "torchvision", "timm", "captum", "zennit", "statsmodels", "monai")
-USES_TORCH = {"models", "attribution", "explaining", "forecasting", "probing"}
+USES_TORCH = {"models", "attribution", "explaining", "forecasting", "probing", "roar"}
 MODULES = sorted(SOURCE.rglob("*.py"))
 NAMES = [path.relative_to(ROOT).as_posix() for path in MODULES]
 

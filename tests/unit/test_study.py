@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sightline import study_costs
+from sightline import study_costs, study_training
 from sightline.errors import ConfigError
 from sightline.study import Cell, Study
 
@@ -132,3 +132,41 @@ def test_cells_that_cost_the_same_are_forecast_once():
     deletion = found[2]["probes"]["deletion"]
     assert (deletion["kind"], deletion["cells"], deletion["probed"]) == ("deletion", 2, 3)
     assert found[2]["what"]["kind"] == "all_classes" == found[2]["targets"]
+
+
+ROAR = {"kind": "mask_by_map", "model": "small", "method": "gradcam", "reading": "weighted", "fraction": 0.5}
+
+
+def with_roar(condition: dict | None = None, **model: object) -> Study:
+    """The tiny study with a model that is trained on images masked by the maps of `small`."""
+    chosen = TINY["models"]["small"] | {"training_condition": "roar50"} | model
+    return study(**{"training_conditions": {"roar50": condition or ROAR}, "models.masked": chosen})
+
+
+def test_a_model_of_masked_images_has_the_seeds_of_the_one_that_masks_them():
+    assert with_roar().trained == [("masked", 0), ("own", 0), ("small", 0)]
+    found = study_training.masking_of(with_roar(), "masked")
+    assert (found["base"], found["fraction"], found["order"]) == ("small", 0.5, "highest")
+    assert found["reading"] == {"classes": "weighted", "clip": "relu"}
+    assert found["setting"]["method"] == "gradcam" and found["setting"]["targets"]["kind"] == "all_classes"
+    random = {"kind": "mask_by_map", "model": "small", "fraction": 0.5, "order": "random"}
+    assert study_training.masking_of(with_roar(random), "masked")["setting"]["method"] is None
+
+
+@pytest.mark.parametrize(
+    ("condition", "model", "said"),
+    [
+        (ROAR | {"model": "smal"}, {}, ["roar50.model", "did you mean 'small'"]),
+        (ROAR | {"method": None}, {}, ["roar50.method", "gradcam"]),
+        (ROAR | {"reading": "wide"}, {}, ["roar50.reading", "weighted"]),
+        (ROAR | {"fraction": 1.5}, {}, ["roar50.fraction"]),
+        (ROAR | {"model": "masked"}, {}, ["itself trained on masked images"]),
+        (ROAR, {"training_condition": "roar5"}, ["masked.training_condition", "did you mean 'roar50'"]),
+        (ROAR, {"train_on": "own"}, ["train_on is own", "must be the same"]),
+    ],
+)
+def test_masking_that_cannot_be_is_refused(condition, model, said):
+    with pytest.raises(ConfigError) as error:
+        with_roar(condition, **model)
+    for words in said:
+        assert words in str(error.value)

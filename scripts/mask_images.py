@@ -1,0 +1,22 @@
+"""Mask a dataset's images by the maps of a trained model, to train another one on what is left (ROAR)."""
+
+from sightline import jobs, roar
+from sightline.explaining import Cell, Files, Setting
+from sightline.models import device
+
+
+def mask(inputs, outputs, how: dict, seed: int, chosen_device: str) -> None:
+    """Write the masked images as a prepared store."""
+    setting = Setting.among(how["setting"])
+    cell = Cell(Files.among(inputs), setting, how["base"], seed, device.named(chosen_device))
+    grey = roar.mean_grey(cell.pixels, setting.side)
+    chosen = roar.Mask(how["fraction"], how["order"], grey, setting.study_seed)
+    masking = roar.Masking(cell, chosen, how["reading"])
+    batches = jobs.progress(masking.plan, len(masking.plan), "batches")
+    roar.write(masking, batches, outputs.table, outputs.pixels)
+
+
+if __name__ == "__main__":
+    with jobs.recorded(snakemake.input, snakemake.output, snakemake.params, snakemake.log):
+        seed = int(snakemake.wildcards.seed)
+        mask(snakemake.input, snakemake.output, snakemake.params.how, seed, snakemake.resources.device)

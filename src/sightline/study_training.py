@@ -1,0 +1,60 @@
+"""What a study trains on altered images, and what must be trained before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+Study = Any  # a `sightline.study.Study`
+
+# what is explained so that a reading finds what it mixes; the other mixes take all classes
+TARGETS = {"predicted": "predicted", "labelled": "labelled"}
+MIXES = ("thresholded", "weighted", "uniform", "none")
+
+
+def condition_of(study: Study, model: str) -> dict | None:
+    """How the images that train `model` are altered, or None."""
+    name = study.config["models"][model]["training_condition"]
+    return None if name is None else study.config["training_conditions"][name]
+
+
+def with_masked(study: Study, asked: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
+    """The (model, seed) pairs that are trained where `asked` are needed.
+
+    A model trained on masked images has the seeds of the model whose maps mask them, which comes before.
+    """
+    found = set(asked)
+    for model in study.models:
+        condition = condition_of(study, model)
+        if condition is not None:
+            seeds = {seed for name, seed in found if name in (model, condition["model"])}
+            found |= {(name, seed) for name in (model, condition["model"]) for seed in seeds}
+    return sorted(found)
+
+
+def masking_of(study: Study, model: str) -> dict:
+    """The params of `mask_images` for `model`: how, and what explains the images (a `explaining.Setting`)."""
+    condition = condition_of(study, model)
+    base = condition["model"]
+    how = {name: condition[name] for name in ("fraction", "order")} | {"base": base}
+    random = condition["order"] == "random"
+    reading = {"classes": "uniform"} if random else study.readings[condition["reading"]]
+    method = None if random else study.methods[condition["method"]]
+    kind = TARGETS.get(reading["classes"], "all_classes" if reading["classes"] in MIXES else "classes")
+    setting = {
+        "study_seed": study.seed,
+        **{name: study.models[base][name] for name in ("architecture", "arguments")},
+        "labels": study.labels_of(base),
+        "side": study.recipe_of(base)["side"],
+        "condition": {"kind": "clean", "options": {}},
+        "method": None if random else method["kind"],
+        "options": {} if random else method["options"],
+        "targets": {"kind": kind, "classes": [reading["classes"]] if kind == "classes" else []},
+        "chosen": "test",
+        "placement": "true",
+        "reference_images": 0 if random else study.reference_images_of(condition["method"]),
+        "batch": study.config["compute"]["batch"],
+        "micro_batch": study.config["compute"]["micro_batch"],
+        "autoencoder": None,
+    }
+    return how | {"reading": None if random else reading, "setting": setting}
