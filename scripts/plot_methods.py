@@ -1,5 +1,6 @@
 """The methods of one model side by side: their maps of the same images, and what these can be trusted for."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from sightline import jobs, references, regions, tables
@@ -40,7 +41,8 @@ def pictures(inputs, params):
     ]
     scores = tables.read_all("scores", inputs.scores)
     usable = scores[scores["center_bias"].isin(["", params.center_bias])]
-    by = cases.ranking(usable, params.shown, shown, list(params.references), beside.explained)
+    named = [replace(one, title=words.method(one.title)) for one in shown]
+    by = cases.ranking(usable, params.shown, named, list(params.references), beside.explained)
     first = dict(list(params.references.items())[:1])
     reference = next(iter(references.opened(files, first, [])), None)
     boxes = [one for one in params.references.values() if one.get("source") == "box"]

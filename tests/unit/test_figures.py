@@ -1,5 +1,6 @@
 """Figures: what they say is what the tables say, each draws, and equal figures are equal bytes."""
 
+import dataclasses
 import re
 import subprocess
 import sys
@@ -13,19 +14,23 @@ from matplotlib.text import Text
 
 from sightline import tables
 from sightline.figures import (
+    agreement,
     center_bias,
     classification,
     cohort,
     curves,
     distributions,
     intervals,
+    methods,
     overlays,
     rows,
     strata,
     style,
+    trust,
     words,
 )
 from tests.unit import made_up_study as made_up
+from tests.unit import made_up_trust
 
 
 def cases() -> list[overlays.Case]:
@@ -50,6 +55,9 @@ DRAWN = {
     "classification": lambda: classification.draw(made_up.classification()),
     "distributions": lambda: distributions.draw(made_up.scores(30)),
     "overlays": lambda: overlays.draw(cases()),
+    "methods": lambda: methods.draw(*side_by_side()),
+    "trust": lambda: methods.draw(*side_by_side()[:2]),
+    "agreement": lambda: agreement.draw(made_up_trust.agreements(), "cxr", made_up_trust.CONDITIONS),
 }
 
 
@@ -265,6 +273,8 @@ def test_diamonds_are_told_of_where_they_are_drawn_with_their_tables():
         lambda: classification.draw(tables.empty("classification")),
         lambda: distributions.draw(tables.empty("scores")),
         lambda: overlays.draw([]),
+        lambda: methods.draw([], []),
+        lambda: agreement.draw(tables.empty("agreement_summary"), "cxr", made_up_trust.CONDITIONS),
     ],
 )
 def test_an_empty_table_gives_a_figure_that_says_so(draw, tmp_path):
@@ -604,3 +614,125 @@ def test_figures_import_neither_torch_nor_statsmodels():
     assert (
         subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": source}, check=False).returncode == 0
     )
+
+
+# ---- methods side by side
+
+
+def side_by_side(count: int = 4):
+    lost = trust.lost(made_up_trust.ASKED, made_up_trust.maps())
+    found = [
+        methods.Row(name, made_up_trust.READINGS[name], lost.get(name, ""))
+        for name in style.methods(made_up_trust.METHODS)
+    ]
+    return found, made_up_trust.columns(), made_up_trust.cases(count)
+
+
+def column(key: str) -> trust.Column:
+    return next(one for one in made_up_trust.columns() if one.key == key)
+
+
+def test_columns_are_the_tables_numbers_in_the_asked_reading():
+    keys = [one.key for one in made_up_trust.columns()]
+    assert keys == ["sauc", "deletion", "insertion", "sensitivity_max", trust.RANDOM, trust.GAP]
+    for place, key in ((0, "sauc"), (1, "deletion"), (4, trust.RANDOM)):
+        marks = column(key).marks.set_index("method")["mean"]
+        for method, values in made_up_trust.METHODS.items():
+            expected = np.nan if values[place] is None else values[place]
+            assert marks[method] == pytest.approx(expected, nan_ok=True)
+    assert column("sauc").panel.chance == 0.5 and column(trust.RANDOM).better == "low"
+    gaps = column(trust.GAP).marks.set_index("method")
+    assert gaps.loc["integrated_gradients", "mean"] == 0.11
+    assert list(gaps.index[gaps["apart"].astype(bool)]) == ["guided_backprop"]
+
+
+def test_another_reading_model_or_condition_fills_no_column():
+    asked = made_up_trust.ASKED
+    tables_of = made_up_trust.summary(), made_up_trust.agreements(), made_up_trust.maps()
+    other = dataclasses.replace(asked, readings=dict.fromkeys(asked.readings, "uniform"))
+    assert [one.key for one in trust.columns(other, *tables_of)] == [*made_up_trust.METRICS[1:], trust.GAP]
+    assert trust.columns(dataclasses.replace(asked, model="ag_sononet"), *tables_of) == []
+    turned = dataclasses.replace(asked, random="rotate180")
+    least = min(trust.columns(turned, *tables_of)[4].marks["mean"].dropna())
+    assert least == pytest.approx(1.0 - 0.1 * 1.03)
+
+
+def test_a_cascade_goes_from_few_stages_to_all_in_one_order():
+    conditions = made_up_trust.CONDITIONS
+    assert trust.cascade(conditions) == ["random", "last_3", "last"][::-1]
+    assert trust.untrained(conditions) == "random"
+    assert trust.untrained({"clean": conditions["clean"]}) == ""
+
+
+def test_a_row_of_maps_has_one_scale_which_it_tells(tmp_path):
+    rows_of, found, cases_of = side_by_side()
+    name = "occlusion"
+    values = np.concatenate([case.panels[name].ravel() for case in cases_of])
+    told = texts(methods.draw(rows_of, found, cases_of), tmp_path / "figure.svg")
+    assert f"scale \N{PLUS-MINUS SIGN}{words.short(np.percentile(np.abs(values), 99.5))}" in told
+    assert any(text.startswith("0 to ") for text in told)
+    assert any("not applicable: this network has no attention" in text for text in told)
+    assert told.count("failed") == 1 and told.count("constant map") == 1
+
+
+def test_without_cases_the_columns_stand_alone():
+    rows_of, found, _ = side_by_side()
+    figure = methods.draw(rows_of, found)
+    assert len(figure.axes) == len(found) and not any(axes.images for axes in figure.axes)
+    assert "Maps:" not in methods.caption(rows_of, found, about="sononet on cxr")
+
+
+def test_marks_stand_in_the_row_of_their_method():
+    rows_of, found, cases_of = side_by_side()
+    figure = methods.draw(rows_of, found, cases_of)
+    deletion = next(axes for axes in figure.axes if axes.get_xlabel() == "mean output")
+    drawn = [x for x, _ in sorted(marks(deletion), key=lambda at: -at[1])]
+    expected = [made_up_trust.METHODS[row.method][1] for row in rows_of if not row.absent]
+    assert drawn == pytest.approx(expected)
+
+
+def test_a_gap_of_zero_stands_at_the_axis_end_and_is_told_as_zero(tmp_path):
+    rows_of, found, _ = side_by_side()
+    figure = methods.draw(rows_of, found)
+    gap = figure.axes[-1]
+    assert min(x for x, _ in marks(gap)) == trust.SMALLEST
+    assert "0" in texts(figure, tmp_path / "figure.svg")
+
+
+def test_the_caption_asks_and_says_how():
+    rows_of, found, cases_of = side_by_side()
+    told = methods.caption(
+        rows_of, found, cases_of, about="sononet on cxr", sizes="91 images", chosen="Evenly.", region="lungs"
+    )
+    for part in ("?", "n = 91 images.", "Evenly.", "yellow line: lungs", "10,000 resamples", "5 %"):
+        assert part in told
+
+
+def test_agreement_falls_along_the_cascade_and_starts_at_one():
+    figure = agreement.draw(made_up_trust.agreements(), "cxr", made_up_trust.CONDITIONS)
+    axes = figure.axes[0]
+    lines = [line for line in axes.lines if len(line.get_xdata()) == 4]
+    assert len(lines) == 11 and all(line.get_ydata()[0] == 1.0 for line in lines)
+    gradcam = next(line for line in lines if line.get_color() == style.COLOURS["gradcam"])
+    assert list(gradcam.get_ydata()) == pytest.approx([1.0, 0.648, 0.296, 0.12])
+    labels = [item.get_text() for item in figure.axes[1].get_xticklabels()]
+    assert labels == ["unaltered", "last", "last 3", "random weights", "rotate180"]
+
+
+def test_agreement_of_another_dataset_is_not_drawn(tmp_path):
+    drawn = agreement.draw(made_up_trust.agreements(), "other", made_up_trust.CONDITIONS)
+    assert texts(drawn, tmp_path / "figure.svg") == ["No agreement with the unaltered maps to draw"]
+
+
+@pytest.mark.parametrize(
+    ("value", "told"), [(0.0123, "0.012"), (3.1e-5, "3.1×10⁻⁵"), (0.0, "0"), (-2.0, "−2")]
+)
+def test_small_numbers_have_powers(value, told):
+    assert words.short(value) == told
+
+
+def test_rows_without_a_reference_stand_in_no_table_against_one():
+    summary = made_up_trust.summary()
+    assert set(rows.overall(summary)["metric"]) == {"sauc"}
+    assert rows.places(rows.overall(summary)) == [("cxr", "gaze")]
+    assert set(rows.alone(summary, ("gini",))["metric"]) == {"gini"}

@@ -168,6 +168,7 @@ def caption(agreements: pd.DataFrame, dataset: str, conditions: Mapping[str, Map
         "does not show what was learned."
         if stages
         else "",
-        "Where a map follows what it explains, little should be left with random weights (dashed: 0).",
+        "A map that shows what was learned has nothing left with random weights (dashed: 0); far below 0 the "
+        "same pattern has turned its sign.",
     ]
     return " ".join(part for part in parts if part)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 class Metric:
     """A metric in words: `axis` labels an axis, `chance` is what a map without information scores, `low` and
     `high` are the least and the greatest value that there can be; `better` is "high", "low" or "" (neither).
+    Of a `share`, usually a probability but not always, the ends are 0 and 1 where the values say so.
     """
 
     title: str
@@ -19,6 +20,7 @@ class Metric:
     high: float
     meaning: str
     better: str = "high"
+    share: bool = False
 
 
 METRICS = {
@@ -144,25 +146,27 @@ METRICS = {
 PROBES = {
     "deletion": Metric(
         "Deletion",
-        "area under the output",
+        "mean output",
         None,
         -math.inf,
         math.inf,
         "The model's output for the explained class, averaged while the pixels where the map is highest are "
         "deleted first. Low is good: what the map marks is what the output rests on.",
         "low",
+        share=True,
     ),
     "insertion": Metric(
         "Insertion",
-        "area under the output",
+        "mean output",
         None,
         -math.inf,
         math.inf,
         "The same while they are put back first, into a blurred image. High is good.",
+        share=True,
     ),
     "road": Metric(
         "ROAD",
-        "difference of outputs",
+        "output difference",
         0.0,
         -math.inf,
         math.inf,
@@ -181,7 +185,7 @@ PROBES = {
     ),
     "sensitivity_max": Metric(
         "Sensitivity",
-        "relative change, largest",
+        "largest change",
         None,
         0.0,
         math.inf,

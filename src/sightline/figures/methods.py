@@ -12,22 +12,17 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from sightline.figures import forest, overlays, style, trust, words
+from sightline.figures import columns, overlays, style, trust, words
 
 TALL, LEAST, SHORT = 0.86, 0.50, 0.36  # inches: a row's height, at least, and of a row without maps
 PAGE = 9.2  # inches that the rows take at most, as long as they are not too low
-LABEL, PANEL, BETWEEN, GAP = 1.28, 0.80, 0.13, 0.05  # inches: names, a column, between columns, between maps
+LABEL, PANEL, BETWEEN, GAP = 1.28, 0.76, 0.19, 0.05  # inches: names, a column, between columns, between maps
 HEAD, FOOT, AXIS = 0.34, 0.52, 0.36  # inches: the cases' titles, the scales of colour, the columns' axes
 ABOVE = 0.46  # inches of the columns' titles
 PIXELS = 144  # the longest side of a map that is drawn
 TOP = 99.5  # percentile of a row's values at which its colours end: single pixels do not dim the rest
 REGION = "#ffd34d"
-HIGHER, LOWER = "better \N{RIGHTWARDS ARROW}", "\N{LEFTWARDS ARROW} better"
-SUPERSCRIPT = str.maketrans(
-    "-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079"
-)
 
 
 @dataclass(frozen=True)
@@ -54,26 +49,25 @@ class _Place:
 
 def draw(
     rows: Sequence[Row],
-    columns: Sequence[trust.Column],
+    found: Sequence[trust.Column],
     cases: Sequence[overlays.Case] = (),
     methods: Sequence[str] = (),
 ) -> Figure:
-    """A row for each of `rows`, in its order: maps of `cases` (panels by method), then a mark per column.
+    """A row for each of `rows`, in order: maps of `cases` (panels by method), then a mark of each of `found`.
 
     The first row of pictures is the images with their `region` and outlines. The colours of a row's maps have
     one scale, which is written under its name. Without cases there are no pictures. `methods` is the study's
     whole list (colours).
     """
-    if not rows or not (columns or cases):
+    if not rows or not (found or cases):
         return style.empty("No method to show")
     colours = style.colours([*methods, *(row.method for row in rows)])
-    place = _placed(rows, columns, cases)
+    place = _placed(rows, len(found), cases)
     with style.settings():
         figure = style.figure(place.width, place.total)
         signed = [_pictures(figure, place, index, row, cases) for index, row in enumerate(rows)]
         _films(figure, place, cases)
-        for index, column in enumerate(columns):
-            _column(figure, place, rows, colours, (index, column))
+        _columns(figure, place, rows, found, colours)
         kinds = [kind for kind in (False, True) if kind in signed]
         for order, kind in enumerate(kinds):
             ends = ["\N{MINUS SIGN}scale", "0", "scale"] if kind else ["lowest", "highest of the row"]
@@ -82,7 +76,7 @@ def draw(
     return figure
 
 
-def _placed(rows: Sequence[Row], columns: Sequence[trust.Column], cases: Sequence[overlays.Case]) -> _Place:
+def _placed(rows: Sequence[Row], count: int, cases: Sequence[overlays.Case]) -> _Place:
     ratio = max([min(1.35, case.image.shape[0] / case.image.shape[1]) for case in cases], default=1.0)
     full = sum(not row.absent for row in rows)
     tall = min(TALL, max(LEAST, (PAGE - SHORT * (len(rows) - full)) / (full + 1)))
@@ -90,7 +84,7 @@ def _placed(rows: Sequence[Row], columns: Sequence[trust.Column], cases: Sequenc
         tall = SHORT
     cell = ((tall - GAP) / ratio, tall - GAP)
     heights = [tall if cases else ABOVE, *(SHORT if row.absent else tall for row in rows)]
-    if cases and columns:
+    if cases and count:
         heights[0] = max(heights[0], ABOVE)
     total = sum(heights) + AXIS + (HEAD + FOOT if cases else 0.06)
     tops, at = [], total - (HEAD if cases else 0.06)
@@ -98,8 +92,8 @@ def _placed(rows: Sequence[Row], columns: Sequence[trust.Column], cases: Sequenc
         tops.append(at)
         at -= height
     start = LABEL + len(cases) * (cell[0] + GAP) + (0.12 if cases else 0.0)
-    panel = PANEL if cases else _wide(start, len(columns))
-    width = max(start + len(columns) * (panel + BETWEEN) + 0.1, LABEL + (5.2 if cases else 0.0))
+    panel = PANEL if cases else _wide(start, count)
+    width = max(start + count * (panel + BETWEEN) + 0.1, LABEL + (5.2 if cases else 0.0))
     return _Place(width, total, cell, start, panel, tuple(tops), tuple(heights))
 
 
@@ -123,7 +117,11 @@ def _pictures(
     low, high = _range(maps.values(), signed)
     under = [row.reading] if row.reading and not row.absent else []
     if maps and not row.absent:
-        ends = f"scale \N{PLUS-MINUS SIGN}{_short(high)}" if signed else f"{_short(low)} to {_short(high)}"
+        ends = (
+            f"scale \N{PLUS-MINUS SIGN}{words.short(high)}"
+            if signed
+            else f"{words.short(low)} to {words.short(high)}"
+        )
         under += [ends]
     name = "\n".join(textwrap.wrap(words.method(row.method), 19))
     text = "\n".join(textwrap.shorten(part, 26, placeholder=" \N{HORIZONTAL ELLIPSIS}") for part in under)
@@ -139,6 +137,7 @@ def _pictures(
         look = {"color": style.FAINT, "size": style.SMALL, "va": "center"}
         wide = int((place.width - LABEL) / 0.053)
         told = textwrap.wrap(row.absent, min(120, wide))[:2]
+        look["bbox"] = {"boxstyle": "square,pad=0.2", "facecolor": "white", "edgecolor": "none"}
         figure.text(LABEL / width, middle, "\n".join(told), **look)
         return None
     for at, case in enumerate(cases):
@@ -214,93 +213,23 @@ def _contour(axes: Axes, region: np.ndarray, shape: tuple[int, int]) -> None:
     axes.contour(x, y, region.astype(float), levels=[0.5], colors=REGION, linewidths=0.8)
 
 
-# ---- columns
-
-
-def _column(
+def _columns(
     figure: Figure,
     place: _Place,
     rows: Sequence[Row],
+    found: Sequence[trust.Column],
     colours: Mapping[str, str],
-    item: tuple[int, trust.Column],
 ) -> None:
-    """One column of marks, its title in the row of the films, its axis below the last method."""
-    index, column = item
-    left, panel = place.start + index * (place.panel + BETWEEN), place.panel
-    top, bottom = place.tops[1], place.tops[-1] - place.heights[-1]
-    box = (left / place.width, bottom / place.total, panel / place.width, (top - bottom) / place.total)
-    axes = figure.add_axes(box)
-    axes.set_ylim(bottom, top)
-    axes.spines["left"].set_visible(False)
-    axes.patch.set_visible(False)
-    axes.tick_params(left=False, labelleft=False)
-    if column.log:
-        axes.set_xscale("log")
+    """The columns of marks beside the pictures: titles in the films' row, axes below the last method."""
     middles = {
-        row.method: at - height / 2 for row, at, height in zip(rows, place.tops[1:], place.heights[1:])
+        row.method: at - height / 2
+        for row, at, height in zip(rows, place.tops[1:], place.heights[1:])
+        if not row.absent
     }
-    forest.guides(axes, column.panel, ())
-    marks = column.marks[column.marks["method"].isin([row.method for row in rows if not row.absent])]
-    for mark in marks.itertuples():
-        _marked(axes, column, mark, middles[mark.method], colours[mark.method])
-    _axis(axes, column, marks)
-    _titled(figure, place, (left, panel), column)
-
-
-def _marked(axes: Axes, column: trust.Column, mark, at: float, colour: str) -> None:
-    """A mark, its value below it and its note above it."""
-    series = forest.Series("", "", filled=not mark.apart)
-    if pd.isna(mark.mean):
-        forest.absent(axes, at, mark.why)
-        return
-    value = _short(mark.mean) if column.log else words.number(mark.mean, mark.low, mark.high)
-    if column.log:
-        low, mean, high = (max(end, trust.SMALLEST) for end in (mark.low, mark.mean, mark.high))
-        mark = mark._replace(low=low, mean=mean, high=high)
-    forest.mark(axes, mark, at, series, (colour, column.panel.limits))
-    box = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none"}
-    look = {"ha": "center", "color": style.FAINT, "size": style.SMALL - 1.0, "textcoords": "offset points"}
-    axes.annotate(value, (mark.mean, at), xytext=(0, -4.5), va="top", bbox=box, zorder=1.5, **look)
-    above = {"xycoords": ("axes fraction", "data"), "xytext": (0, 4.5), "va": "bottom", "zorder": 1.5}
-    axes.annotate(mark.note, (0.5, at), bbox=box if mark.note else None, **above, **look)
-
-
-def _axis(axes: Axes, column: trust.Column, marks: pd.DataFrame) -> None:
-    if column.log:
-        most = max([trust.TOLERANCE, *marks["mean"].dropna(), *marks["high"].dropna()])
-        axes.set_xlim(trust.SMALLEST / 2, 3 * max(1.0, most))
-        axes.xaxis.set_major_locator(FixedLocator([1e-8, 1e-4, 1.0]))
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.xaxis.set_major_formatter(FuncFormatter(_power))
-    else:
-        forest.limits(axes, marks, column.panel)
-        axes.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 2.5, 5, 10]))
-    axes.set_xlabel(column.panel.axis, size=style.SMALL - 0.5, labelpad=2)
-
-
-def _titled(figure: Figure, place: _Place, span: tuple[float, float], column: trust.Column) -> None:
-    left, panel = span
-    title = "\n".join(textwrap.wrap(column.panel.title, max(14, int(panel / 0.062))))
-    x, y = (left + panel / 2) / place.width, (place.tops[1] + 0.16) / place.total
-    figure.text(x, y, title, ha="center", va="bottom", weight="bold", size=style.SMALL, linespacing=1.05)
-    arrow = {"high": HIGHER, "low": LOWER}.get(column.better, "")
-    look = {"ha": "center", "va": "bottom", "size": style.SMALL - 0.5, "color": style.FAINT}
-    figure.text(x, (place.tops[1] + 0.05) / place.total, arrow, **look)
-
-
-def _power(value: float, _: int = 0) -> str:
-    """10 to a power, as text."""
-    exponent = round(np.log10(value))
-    return "1" if exponent == 0 else "10" + str(exponent).translate(SUPERSCRIPT)
-
-
-def _short(value: float) -> str:
-    """A scale's end with two digits: "0.012", "3.1e-05" as 3.1 x 10^-5."""
-    text = f"{value:.2g}"
-    if "e" in text:
-        head, power = text.split("e")
-        text = f"{head}\N{MULTIPLICATION SIGN}10{str(int(power)).translate(SUPERSCRIPT)}"
-    return text.replace("-", "\N{MINUS SIGN}")
+    top, bottom = place.tops[1], place.tops[-1] - place.heights[-1]
+    for index, column in enumerate(found):
+        left = place.start + index * (place.panel + BETWEEN)
+        columns.draw(figure, (left, bottom, place.panel, top - bottom), column, middles, colours)
 
 
 # ---- words
@@ -334,9 +263,11 @@ def caption(
             "of the row's values; two rows have two scales.",
         ]
     parts += [_said(column) for column in columns]
-    ways = dict.fromkeys(column.interval for column in columns if column.interval)
+    ways = [way for column in columns for way in column.intervals]
     if ways:
-        parts.append(f"Dots are means, bars their intervals ({'; '.join(ways)}).")
+        made = words.made_by(pd.DataFrame({"interval": ways}))
+        parts.append(f"Dots are means, bars their intervals ({made}).")
+        parts.append(_cut(columns))
     if any(column.key == trust.GAP for column in columns):
         parts.append("In the last column dots are medians, bars quartiles over maps: no intervals.")
     if any(row.absent for row in rows):
@@ -349,7 +280,8 @@ def _said(column: trust.Column) -> str:
     if column.key == trust.RANDOM:
         return (
             "Random weights: the rank correlation with the map of the same network, untrained (dashed: 0). A "
-            "map that stays as it is when all that was learned is gone explains nothing that was learned."
+            "map that stays as it is, or only turns its sign, when all that was learned is gone does not "
+            "show what was learned."
         )
     if column.key == trust.GAP:
         return (
@@ -360,6 +292,15 @@ def _said(column: trust.Column) -> str:
         return f"{column.panel.title}: {_lower(words.metric(column.key).meaning)}"
     dashed = " (dashed: chance)" if column.panel.chance is not None else ""
     return f"{column.panel.title}: does the map show the reference{dashed}?"
+
+
+def _cut(found: Sequence[trust.Column]) -> str:
+    """A sentence where an interval ends beyond its axis."""
+    for column in found:
+        low, high = column.panel.limits
+        if not column.log and ((column.marks["low"] < low) | (column.marks["high"] > high)).any():
+            return "Arrow heads: the interval goes on beyond what there can be."
+    return ""
 
 
 def _lower(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import pandas as pd
@@ -21,14 +21,6 @@ SMALLEST = 1e-8  # gaps below are drawn there: rounding
 MOST_PROBES = 4
 SHOWN_PROBES = ("deletion", "insertion", "road", "sensitivity_max", "infidelity_scaled")  # first in a picture
 
-# identity -> what a gap of 0 means; these should hold
-IDENTITIES = {
-    "completeness": "the map sums to what it should explain of the output",
-    "conservation": "no relevance is lost or made on the way",
-    "area": "the mask has the area that was asked for",
-    "local_fit": "the linear model fits the outputs around the image",
-    "reconstruction": "the image found has the layer's activations",
-}
 DISTANCE = "differs_from_gradient"  # no identity that should hold: how far a map is from the plain gradient
 
 
@@ -53,15 +45,16 @@ class Asked:
 class Column:
     """A question and its answer for each method: `marks` has method, mean, low, high, why (no mean), note.
 
-    `better` is "high", "low" or ""; `interval` says how the intervals were made. On a `log` axis what lies
-    below `SMALLEST` stands there. A note is written beside a mark; one that is `apart` is of another kind.
+    `better` is "high", "low", "zero" or ""; `intervals` say how they were made, as tables do. On a `log` axis
+    what lies below `SMALLEST` stands there. A note is written by a mark; one that is `apart` is of another
+    kind.
     """
 
     panel: forest.Panel
     marks: pd.DataFrame
     better: str = ""
     log: bool = False
-    interval: str = ""
+    intervals: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -121,9 +114,10 @@ def _of_metric(part: pd.DataFrame, metric: str | None, against: str = "") -> Col
         return None
     text = words.metric(metric)
     title = f"{text.title}, {against}" if against else text.title
-    panel = forest.Panel(metric, title, text.axis, text.chance, limits=words.possible(metric))
+    limits = words.possible(metric, value=max(part["mean"].dropna(), key=abs, default=None))
+    panel = forest.Panel(metric, title, text.axis, text.chance, limits=limits)
     marks = part.assign(why=part["excluded_why"].map(words.reason), note="", apart=False)[MARK]
-    return Column(panel, marks, text.better, interval=words.made_by(part))
+    return Column(panel, marks, text.better, intervals=tuple(part["interval"]))
 
 
 def with_condition(agreements: pd.DataFrame, condition: str) -> pd.DataFrame:
@@ -143,7 +137,7 @@ def _random(asked: Asked, agreements: pd.DataFrame) -> Column | None:
         return None
     panel = forest.Panel(RANDOM, "Random weights", "Spearman", 0.0, limits=(-1.0, 1.0))
     marks = part.assign(why=part["excluded_why"].map(words.reason), note="", apart=False)[MARK]
-    return Column(panel, marks, "low", interval=words.made_by(part))
+    return Column(panel, marks, "zero", intervals=tuple(part["interval"]))
 
 
 def _gap(asked: Asked, maps: pd.DataFrame) -> Column | None:
@@ -162,6 +156,13 @@ def _gap(asked: Asked, maps: pd.DataFrame) -> Column | None:
     )
     panel = forest.Panel(GAP, "Identity gap", "relative, log scale", TOLERANCE, limits=(SMALLEST, math.inf))
     return Column(panel, marks[MARK], "low", log=True)
+
+
+def identity(name: str | None) -> str:
+    """An identity in words, as it stands in table `map_summary`; "" for none."""
+    if name == DISTANCE:
+        return "distance from the gradient"
+    return "" if pd.isna(name) else words.plain(name)
 
 
 def lost(asked: Asked, maps: pd.DataFrame) -> dict[str, str]:
@@ -195,9 +196,3 @@ def untrained(conditions: Mapping[str, Mapping]) -> str:
     """The condition under which all weights are drawn anew, or "" where there is none."""
     all_drawn = [name for name in cascade(conditions) if conditions[name]["options"].get("layers") == "all"]
     return all_drawn[0] if all_drawn else ""
-
-
-def medians(asked: Sequence[Asked], maps: pd.DataFrame) -> pd.DataFrame:
-    """The rows of table `map_summary` of what is asked that have a gap, in the order asked."""
-    parts = [here(one, maps).dropna(subset=["gap"]) for one in asked]
-    return pd.concat(parts, ignore_index=True) if parts else maps.iloc[:0]

@@ -10,65 +10,9 @@ from collections.abc import Iterable, Mapping
 import pandas as pd
 
 from sightline.figures.measures import METRICS, Metric
+from sightline.figures.names import METHODS
 
 BASELINES = ("interobserver", "hull", "center_bias", "uniform_noise")
-
-METHODS = {
-    "interobserver": "Interobserver",
-    "hull": "Lung hull",
-    "center_bias": "Center bias",
-    "center_bias_none": "Center bias, pooled",
-    "center_bias_image": "Center bias, without the image",
-    "center_bias_subject": "Center bias, without the subject",
-    "uniform_noise": "Uniform noise",
-    # by family; a study's own names for them may go on after the kind: gradcam_block4
-    "gradcam": "Grad-CAM",
-    "gradcam_plus_plus": "Grad-CAM++",
-    "hirescam": "HiResCAM",
-    "layercam": "LayerCAM",
-    "xgradcam": "XGrad-CAM",
-    "respond_cam": "Respond-CAM",
-    "score_cam": "Score-CAM",
-    "cam": "CAM",
-    "linear_approximation": "Linear approximation",
-    "gradient": "Gradient",
-    "gradient_x_input": "Gradient \N{MULTIPLICATION SIGN} input",
-    "smoothgrad": "SmoothGrad",
-    "integrated_gradients": "Integrated gradients",
-    "gradient_shap": "Gradient SHAP",
-    "deeplift": "DeepLIFT",
-    "deeplift_shap": "DeepLIFT SHAP",
-    "fullgrad": "FullGrad",
-    "iterative_saliency": "Iterative saliency",
-    "guided_backprop": "Guided backprop",
-    "deconvolution": "Deconvolution",
-    "lrp": "LRP",
-    "excitation_backprop": "Excitation backprop",
-    "contrastive_excitation_backprop": "Contrastive excitation backprop",
-    "occlusion": "Occlusion",
-    "feature_ablation": "Feature ablation",
-    "feature_permutation": "Feature permutation",
-    "rise": "RISE",
-    "lime": "LIME",
-    "kernel_shap": "Kernel SHAP",
-    "shapley_sampling": "Shapley sampling",
-    "extremal_perturbation": "Extremal perturbation",
-    "activation": "Activation",
-    "gradient_x_activation": "Gradient \N{MULTIPLICATION SIGN} activation",
-    "conductance": "Conductance",
-    "internal_influence": "Internal influence",
-    "layer_deeplift": "Layer DeepLIFT",
-    "layer_deeplift_shap": "Layer DeepLIFT SHAP",
-    "layer_gradient_shap": "Layer gradient SHAP",
-    "guided_activation": "Guided activation",
-    "inverted_representation": "Inverted representation",
-    "am1": "AM1",
-    "am2": "AM2",
-    "attention": "Attention",
-    "attention_heads": "Attention heads",
-    "attention_rollout": "Attention rollout",
-    "chefer": "Chefer relevance",
-}
 
 READINGS = ("thresholded", "weighted", "uniform")  # the order of the gaze study's tables
 
@@ -96,6 +40,9 @@ MAIN_GAZE, MAIN_REGION = (
     ("mass_over_area", "mass_inside", "pointing_game", "auc"),
 )
 
+SUPERSCRIPT = str.maketrans(
+    "-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079"
+)
 COUNT = re.compile(r"\d+(?:,\d{3})*")  # in a sentence: 10000 or 10,000
 UNMADE = {"", "no usable row", "none: one label value alone"}  # intervals that there are not
 
@@ -216,7 +163,8 @@ def estimate(row: Mapping | pd.Series, mean: str = "mean") -> str:
     if pd.isna(row[mean]):
         return reason(row.get("excluded_why", ""))
     name = row.get("metric", mean)
-    return f"{number(row[mean], row['low'], row['high'])} {interval(row['low'], row['high'], name)}"
+    ends = interval(row["low"], row["high"], name, value=row[mean])
+    return f"{number(row[mean], row['low'], row['high'])} {ends}"
 
 
 def reason(excluded_why: str) -> str:
@@ -233,16 +181,36 @@ def signed(value: float, places: int) -> str:
     return text.replace("-", "\N{MINUS SIGN}")
 
 
-def interval(low: float | None, high: float | None, name: str = "", difference: bool = False) -> str:
+def short(value: float) -> str:
+    """`value` with two digits, however small: "0.012"; 0.000031 with a power of ten."""
+    text = f"{value:.2g}"
+    if "e" in text:
+        head, exponent = text.split("e")
+        text = f"{head}\N{MULTIPLICATION SIGN}{power(int(exponent))}"
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def power(exponent: int) -> str:
+    """Ten to the power of `exponent`, as text; 1 for the power of 0."""
+    return f"10{str(exponent).translate(SUPERSCRIPT)}" if exponent else "1"
+
+
+def interval(
+    low: float | None,
+    high: float | None,
+    name: str = "",
+    difference: bool = False,
+    value: float | None = None,
+) -> str:
     """An interval in brackets with the digits that its width supports; "undefined" where there is none.
 
-    Ends beyond what metric `name` (or the `difference` of two of its values) can be are cut there; the digits
-    are those of the whole interval.
+    Ends beyond what metric `name` (or the `difference` of two of its values, or such a mean as `value`) can
+    be are cut there; the digits are those of the whole interval.
     """
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
         return "undefined"
     places = decimals(low, high)
-    least, most = possible(name, difference)
+    least, most = possible(name, difference, value)
     ends = [signed(min(max(end, least), most), places) for end in (low, high)]
     return f"[{ends[0]}, {ends[1]}]"
 
@@ -255,9 +223,14 @@ def difference(row: Mapping | pd.Series) -> str:
     return f"{number(value, low, high)} {interval(low, high, row['metric'], difference=True)}"
 
 
-def possible(name: str, difference: bool = False) -> tuple[float, float]:
-    """The least and the greatest value that metric `name`, or a `difference` of two such values, can have."""
+def possible(name: str, difference: bool = False, value: float | None = None) -> tuple[float, float]:
+    """The least and the greatest value that metric `name`, or a `difference` of two such values, can have.
+
+    A share whose mean `value` lies between 0 and 1 is taken for one.
+    """
     low, high = metric(name).low, metric(name).high
+    if metric(name).share and value is not None and 0.0 <= value <= 1.0:
+        low, high = 0.0, 1.0
     return (low - high, high - low) if difference else (low, high)
 
 

@@ -6,7 +6,11 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
+from itertools import product
 from typing import Any
+
+from sightline.figures.rows import Areas
+from sightline.figures.trust import CLEAN, Asked, untrained
 
 PACKAGES = (
     "snakemake",
@@ -52,6 +56,33 @@ def plan(study: Mapping[str, Any]) -> Plan:
         [(model, *reading) for model in study["models"] for reading in read],
         {name: bool(one.get("redistributable")) for name, one in study["datasets"].items()},
     )
+
+
+def asked(study: Mapping[str, Any], areas: Areas) -> list[Asked]:
+    """Which maps the sentences on trust are about: per dataset and model the clean ones, first readings."""
+    conditions = {
+        name: {"kind": one["kind"], "options": {"layers": "all"} | one}
+        for name, one in study["conditions"].items()
+    }
+    used: dict[tuple[str, str], set[str]] = {}
+    for run in study["runs"].values():
+        for place in product(run["datasets"], run["models"]) if CLEAN in run["conditions"] else ():
+            used.setdefault(place, set()).update(run["methods"])
+    references = plan(study).places
+    bias = study["statistics"]["primary_center_bias"]
+    return [
+        Asked(
+            dataset,
+            model,
+            {name: one["readings"][0] for name, one in study["methods"].items() if name in found},
+            next((reference for place, reference in references if place == dataset), ""),
+            untrained(conditions),
+            bias,
+            areas,
+        )
+        for dataset, model in product(study["datasets"], study["models"])
+        if (found := used.get((dataset, model)))
+    ]
 
 
 def versions() -> dict[str, str]:

@@ -59,12 +59,19 @@ class Terms:
 
 
 @dataclass(frozen=True)
+class Points:
+    """Sentences, a point each."""
+
+    sentences: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Section:
     """A part of the page: a question, and what answers it; a string is a paragraph."""
 
     title: str
     question: str
-    parts: Sequence[str | Picture | Table | Pre | Terms]
+    parts: Sequence[str | Picture | Table | Pre | Terms | Points]
 
 
 def write(
@@ -122,13 +129,15 @@ def _section(section: Section, name: str) -> str:
     return f'<section id="{name}">\n<h2>{_text(section.title)}</h2>\n{question}\n{parts}\n</section>'
 
 
-def _part(part: str | Picture | Table | Pre | Terms, name: str) -> str:
+def _part(part: str | Picture | Table | Pre | Terms | Points, name: str) -> str:
     if isinstance(part, Picture):
         drawn = f'<div class="scroll" tabindex="0">{embedded(part.path, name, part.caption)}</div>'
         head = f"<h3>{_text(part.title)}</h3>" if part.title else ""
         return f"<figure>{head}{drawn}<figcaption>{_text(part.caption)}</figcaption></figure>"
     if isinstance(part, Table):
         return table(part)
+    if isinstance(part, Points):
+        return "<ul>" + "".join(f"<li>{_text(sentence)}</li>" for sentence in part.sentences) + "</ul>"
     if isinstance(part, Pre):
         return f"<details><summary>{_text(part.title)}</summary><pre>{_text(part.text)}</pre></details>"
     if isinstance(part, Terms):

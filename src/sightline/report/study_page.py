@@ -10,10 +10,11 @@ import pandas as pd
 from sightline import tables
 from sightline.errors import ConfigError
 from sightline.figures import rows, words
-from sightline.report import page
+from sightline.figures.trust import Asked
+from sightline.report import page, trust_answers, trust_tables
 from sightline.report.answers import SHARED, answer
 from sightline.report.facts import Plan
-from sightline.report.page import Picture, Pre, Section, Table, Terms
+from sightline.report.page import Picture, Points, Pre, Section, Table, Terms
 from sightline.report.report_tables import (
     classification_table,
     cohort_table,
@@ -31,6 +32,11 @@ PRIVACY = {
 
 # figure -> the section's title and the question it answers, in the order of the page
 EVIDENCE = {
+    "trust": (
+        "Can the maps be trusted?",
+        "What does each method show, does it follow the model, and does it change when what was learned is "
+        "taken away?",
+    ),
     "intervals": ("Scores", "How near do the maps come to the references, and how far are they from chance?"),
     "strata": ("Groups of images", "Do the scores depend on the kind of image?"),
     "center_bias": ("Center bias", "What does leaving the image out of its own center bias change?"),
@@ -40,13 +46,16 @@ EVIDENCE = {
     "curves": ("Training", "Did training settle, and alike for every seed?"),
     "cohort": ("Images", "Which images does the study rest on, and which were left out?"),
 }
+BESIDE = {"trust": ("agreement",)}  # figures that stand in another's section
+IN_ANSWER = 2  # sentences on trust that the answer at the top takes
 
 
 @dataclass(frozen=True)
 class Evidence:
     """All that a page is made from. Tables as in `tables` (empty where the study has none).
 
-    `pictures` gives a key of `EVIDENCE` its figures; others go under "More". `versions` and `facts` (seeds,
+    `pictures` gives a key of `EVIDENCE` its figures ("agreement" goes under "trust"); others go under "More".
+    `asked` says which maps the sentences on trust are about. `versions` and `facts` (seeds,
     recipe, models, command) are shown as they are; `config` is the configuration's text; `areas` as in
     `answers.answer`; `plan` the configuration's order.
     """
@@ -56,6 +65,9 @@ class Evidence:
     summary: pd.DataFrame = field(default_factory=lambda: tables.empty("summary"))
     comparisons: pd.DataFrame = field(default_factory=lambda: tables.empty("comparisons"))
     classification: pd.DataFrame = field(default_factory=lambda: tables.empty("classification"))
+    agreements: pd.DataFrame = field(default_factory=lambda: tables.empty("agreement_summary"))
+    maps: pd.DataFrame = field(default_factory=lambda: tables.empty("map_summary"))
+    asked: Sequence[Asked] = ()
     cohort: pd.DataFrame = field(default_factory=lambda: tables.empty("cohort"))
     skipped: pd.DataFrame = field(default_factory=lambda: tables.empty("skipped"))
     pictures: Mapping[str, Sequence[Picture]] = field(default_factory=dict)
@@ -85,6 +97,7 @@ def render(evidence: Evidence) -> str:
         areas=evidence.areas,
         center_bias=evidence.center_bias,
     )
+    sentences += trusted(evidence)[:IN_ANSWER]
     note = SHARED if len(evidence.summary) else ""
     return page.write(
         evidence.title,
@@ -94,6 +107,11 @@ def render(evidence: Evidence) -> str:
         privacy=_privacy(evidence),
         note=note,
     )
+
+
+def trusted(evidence: Evidence) -> list[str]:
+    """The sentences on whether the maps can be trusted."""
+    return trust_answers.answers(evidence.asked, evidence.summary, evidence.agreements, evidence.maps)
 
 
 def _privacy(evidence: Evidence) -> str:
@@ -117,16 +135,26 @@ def sections(evidence: Evidence) -> list[Section]:
     """The page's sections that have something to show: evidence, how it was made, how to read it."""
     found = []
     for name, (title, question) in EVIDENCE.items():
-        parts = [*_shown(evidence, name), *_tables(evidence, name)]
+        shown = [picture for one in (name, *BESIDE.get(name, ())) for picture in _shown(evidence, one)]
+        parts = [*_said(evidence, name), *shown, *_tables(evidence, name)]
         if parts:
             found.append(Section(title, question, parts))
     more = [
-        picture for name in evidence.pictures if name not in EVIDENCE for picture in _shown(evidence, name)
+        picture
+        for name in evidence.pictures
+        if name not in {*EVIDENCE, *(other for found in BESIDE.values() for other in found)}
+        for picture in _shown(evidence, name)
     ]
     if more:
         found.append(Section("More", "", more))
     made = _made(evidence)
     return [*found, *([made] if made.parts else []), _reading(evidence)]
+
+
+def _said(evidence: Evidence, name: str) -> list[Points]:
+    """What a section says in sentences before its figures."""
+    sentences = trusted(evidence) if name == "trust" else []
+    return [Points(sentences)] if sentences else []
 
 
 def _shown(evidence: Evidence, name: str) -> list[Picture]:
@@ -143,6 +171,8 @@ def _tables(evidence: Evidence, name: str) -> list[Table]:
             *scores_tables(rows.arranged(evidence.summary, evidence.plan.places), evidence.center_bias),
             *comparisons_tables(rows.arranged(evidence.comparisons, evidence.plan.places)),
         ]
+    if name == "trust":
+        return trust_tables.tables_of(evidence.summary, evidence.agreements, evidence.maps)
     if name == "center_bias" and len(evidence.summary):
         return leave_out_table(evidence.summary)
     if name == "classification" and len(evidence.classification):
@@ -208,6 +238,7 @@ LIMITS = (
 
 
 def _reading(evidence: Evidence) -> Section:
-    metrics = [words.metric(name) for name in words.ordered(evidence.summary["metric"], words.METRICS)]
+    found = {*evidence.summary["metric"], *evidence.agreements["metric"]}
+    metrics = [words.metric(name) for name in words.ordered(found, words.METRICS)]
     terms = [(metric.title, metric.meaning) for metric in metrics if metric.meaning] + list(TERMS.items())
     return Section("Limits, and how to read this page", "", [LIMITS, Terms(terms)])

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
 from sightline.figures import style, trust, words
 
 ALIKE = 0.5  # rank correlation with the map of the untrained network: above, most of the map is not learned
-SAYS = (  # of the probes: how a method that is best by one is told of
-    ("deletion", "low"),
-    ("insertion", "high"),
-    ("road", "high"),
-    ("sensitivity_max", "low"),
-    ("infidelity_scaled", "low"),
-)
+FOLLOWS = ("deletion", "insertion", "road", "infidelity_scaled")  # probes of how a map follows the model
+STEADY = ("sensitivity_max",)  # probes of how it changes where the image hardly does
 
 
 def answers(
@@ -31,7 +26,8 @@ def answers(
         columns = {column.key: column for column in trust.columns(one, summary, agreements, maps)}
         told = [
             *_random(columns.get(trust.RANDOM)),
-            *_probes([columns[name] for name, _ in SAYS if name in columns]),
+            *_probes("These maps follow the model best", columns, FOLLOWS),
+            *_probes("These change least where the image hardly changes", columns, STEADY),
             *_gaps(columns.get(trust.GAP)),
             *_lost(one, maps),
         ]
@@ -41,47 +37,53 @@ def answers(
 
 
 def _random(column: trust.Column | None) -> list[str]:
-    """Which maps change with random weights, by the interval of the rank correlation."""
+    """Which maps change with random weights, by the interval of the rank correlation, and which turn over."""
     if column is None:
         return []
     marks = column.marks.dropna(subset=["mean", "low", "high"])
-    change = marks[marks["high"] < ALIKE]
-    stay = marks[marks["low"] > ALIKE]
-    told = [
-        f"{_valued(change)} {_verb(change, 'changes', 'change')}" if len(change) else "",
-        f"{_valued(stay)} {_verb(stay, 'stays', 'stay')} mostly as before, which owes more to image and "
-        "architecture than to what was learned"
-        if len(stay)
-        else "",
-        f"of {_names(between)} the interval does not say"
-        if len(between := _rest(marks, change, stay))
-        else "",
-    ]
-    told = "; ".join(part for part in told if part)
+    parts = {
+        "changes": marks[(marks["high"] < ALIKE) & (marks["low"] > -ALIKE)],
+        "stays": marks[marks["low"] > ALIKE],
+        "turns its sign": marks[marks["high"] < -ALIKE],
+    }
+    taken = [index for part in parts.values() for index in part.index]
+    between = marks[~marks.index.isin(taken)]
+    told = [f"the map of {_valued(part)} {verb}" for verb, part in parts.items() if len(part)]
+    told += [f"of {_valued(between)} the interval does not say"] if len(between) else []
+    if not told:
+        return []
+    owed = len(parts["stays"]) + len(parts["turns its sign"])
     start = (
-        f"With random weights (Spearman with the trained network's map, interval below or above {ALIKE:g})"
+        "With random weights (Spearman with the trained network's map within, above or below "
+        f"\N{PLUS-MINUS SIGN}{ALIKE:g})"
     )
-    return [f"{start}: {told}."] if told else []
+    end = (
+        ". What does not change owes more to image and architecture than to what was learned."
+        if owed
+        else "."
+    )
+    return [f"{start}: {'; '.join(told)}{end}"]
 
 
-def _rest(marks: pd.DataFrame, *taken: pd.DataFrame) -> pd.DataFrame:
-    return marks[~marks.index.isin([index for part in taken for index in part.index])]
-
-
-def _probes(columns: Sequence[trust.Column]) -> list[str]:
-    """Which method is best by each probe, and whose intervals overlap with its."""
+def _probes(start: str, columns: Mapping[str, trust.Column], names: Sequence[str]) -> list[str]:
+    """Which method is best by each of the probes `names`, and whose intervals overlap with its."""
     told = []
-    for column in columns:
+    for column in [columns[name] for name in names if name in columns]:
         marks = column.marks.dropna(subset=["mean", "low", "high"])
         if len(marks) < 2:
             continue
         best = marks.loc[marks["mean"].idxmin() if column.better == "low" else marks["mean"].idxmax()]
         near = marks[(marks["low"] <= best["high"]) & (marks["high"] >= best["low"])].drop(index=best.name)
-        beside = f", with overlapping intervals {_names(near)}" if len(near) else ""
+        if len(near) == len(marks) - 1:
+            span = f"{words.signed(marks['mean'].min(), 2)} to {words.signed(marks['mean'].max(), 2)}"
+            told.append(
+                f"by {column.panel.title} none stands out ({span}; all intervals overlap the best one's)"
+            )
+            continue
+        beside = f" (intervals that overlap: {_names(near)})" if len(near) else ""
         value = words.estimate(best.to_dict() | {"metric": column.key})
-        told.append(f"by {column.panel.title} {words.method(best['method'])} {value}{beside}")
-    followed = "Which maps follow the model best (on the probed images)"
-    return [f"{followed}: {'; '.join(told)}."] if told else []
+        told.append(f"by {column.panel.title}, {words.method(best['method'])} with {value}{beside}")
+    return [f"{start}: {'; '.join(told)}."] if told else []
 
 
 def _gaps(column: trust.Column | None) -> list[str]:
@@ -133,8 +135,8 @@ def _names(marks: pd.DataFrame) -> str:
 
 
 def _valued(marks: pd.DataFrame) -> str:
-    """The methods with their means, the furthest from the bound first."""
-    order = marks.sort_values("mean", ascending=marks["mean"].mean() < ALIKE, kind="stable")
+    """The methods with their means, the nearest to 0 first."""
+    order = marks.sort_values("mean", key=abs, kind="stable")
     return listed(
         f"{words.method(row['method'])} ({words.number(row['mean'], row['low'], row['high'])})"
         for _, row in order.iterrows()
@@ -146,10 +148,6 @@ def _gapped(marks: pd.DataFrame) -> str:
         f"{words.method(row['method'])} ({words.signed(row['mean'], 2)})"
         for _, row in _sorted(marks).iterrows()
     )
-
-
-def _verb(marks: pd.DataFrame, one: str, several: str) -> str:
-    return one if len(marks) == 1 else several
 
 
 def listed(names: Iterable[str]) -> str:
