@@ -28,6 +28,7 @@ rule plot_models:
         "../envs/sightline.yaml"
     params:
         published=study.config["report"]["published"],
+        select_by={model: study.recipe_of(model)["select_by"] for model in study.models},
     script:
         "../scripts/plot_models.py"
 

@@ -10,13 +10,14 @@ if __name__ == "__main__":
     with jobs.recorded(snakemake.input, snakemake.output, snakemake.params, snakemake.log):
         files = [Path(file) for file in snakemake.output.figures]
         learned = tables.read_all("curves", snakemake.input.curves)
-        style.save(curves.draw(learned), files[0])
+        kept = curves.kept(learned, snakemake.params.select_by)
+        style.save(curves.draw(learned, kept), files[0])
         aucs = tables.read("classification", snakemake.input.classification)
         study = snakemake.params.published
         known = published.classification(study) if study else None
         style.save(classification.draw(aucs, known), files[1])
         pictures = {
-            "curves": [page.Picture(files[0], curves.caption(learned))] if len(learned) else [],
+            "curves": [page.Picture(files[0], curves.caption(learned, kept))] if len(learned) else [],
             "classification": [page.Picture(files[1], classification.caption(aucs, known))],
         }
         captions.write(pictures, snakemake.output.captions)

@@ -323,6 +323,20 @@ def test_curves_draw_a_line_per_seed_and_their_median():
     assert np.allclose(middle.get_ydata(), table.groupby("epoch")["value"].median())
 
 
+def test_the_kept_epoch_is_the_first_best_one_and_is_marked():
+    table = made_up.curves(4)
+    model = table["model"].iloc[0]
+    rows_of = (table["model"] == model) & (table["seed"] == 0)
+    loss, auc = rows_of & (table["quantity"] == "val_loss"), rows_of & (table["quantity"] == "val_auc")
+    table.loc[loss, "value"], table.loc[auc, "value"] = [0.4, 0.2, 0.2, 0.3], [0.7, 0.6, 0.8, 0.8]
+    by = dict.fromkeys(table["model"], "val_loss")
+    assert curves.kept(table, by)[model, 0] == 2
+    assert curves.kept(table, by | {model: "val_auc"})[model, 0] == 3
+    kept = curves.kept(table, by)
+    dots = [line for line in curves.draw(table, kept).axes[0].lines if line.get_marker() == "o"]
+    assert len(dots) == 10 and "Dots" in curves.caption(table, kept) and "Dots" not in curves.caption(table)
+
+
 def test_classification_is_sorted_best_first_under_the_mean(tmp_path):
     found = texts(classification.draw(made_up.classification()), tmp_path / "figure.svg")
     means = made_up.classification().groupby("label")["auc"].mean().drop(["mean", "Pleural Other"])
@@ -640,7 +654,7 @@ def test_columns_are_the_tables_numbers_in_the_asked_reading():
         for method, values in made_up_trust.METHODS.items():
             expected = np.nan if values[place] is None else values[place]
             assert marks[method] == pytest.approx(expected, nan_ok=True)
-    assert column("sauc").panel.chance == 0.5 and column(trust.RANDOM).better == "low"
+    assert column("sauc").panel.chance == 0.5 and column(trust.RANDOM).better == "zero"
     gaps = column(trust.GAP).marks.set_index("method")
     assert gaps.loc["integrated_gradients", "mean"] == 0.11
     assert list(gaps.index[gaps["apart"].astype(bool)]) == ["guided_backprop"]

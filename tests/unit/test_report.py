@@ -1,6 +1,7 @@
 """The page: its answer follows from the numbers, it loads nothing, escapes everything, and keeps what may
 not leave."""
 
+import dataclasses
 import html
 from html.parser import HTMLParser
 
@@ -10,11 +11,12 @@ import pytest
 
 from sightline import tables
 from sightline.errors import ConfigError, SightlineError
-from sightline.figures import classification, intervals, style
-from sightline.report import captions, facts, page, report_tables, study_page
+from sightline.figures import classification, intervals, style, words
+from sightline.report import captions, facts, page, report_tables, study_page, trust_tables
 from sightline.report.answers import answer
 from sightline.report.facts import Plan
 from tests.unit import made_up_study as made_up
+from tests.unit import made_up_trust
 
 VOID = {"meta", "img", "br", "link", "path", "use", "rect", "image"}
 
@@ -448,3 +450,127 @@ def test_png_figures_are_embedded_and_others_refused(tmp_path):
     assert page.embedded(tmp_path / "figure.png", "a").startswith('<img src="data:image/png;base64,')
     with pytest.raises(SightlineError, match="save the figure"):
         page.embedded(tmp_path / "figure.pdf", "a")
+
+
+# ---- trust in maps
+
+
+def trusting(**changes) -> study_page.Evidence:
+    given = {
+        "summary": made_up_trust.summary(),
+        "agreements": made_up_trust.agreements(),
+        "maps": made_up_trust.maps(),
+        "asked": [made_up_trust.ASKED],
+    }
+    return evidence(**{**given, **changes})
+
+
+def told(**changes) -> str:
+    return "\n".join(study_page.trusted(trusting(**changes)))
+
+
+def test_random_weights_say_which_maps_change_stay_and_turn_over():
+    first = told().split("\n")[0]
+    change, stay = first.split("changes; ")
+    assert "Grad-CAM (0.12)" in change and "LRP (0.40)" in change and "Guided backprop (0.81) stays" in stay
+    table = made_up_trust.agreements()
+    rise = (table["method_a"] == "rise") & (table["condition_a"] == "random")
+    table.loc[rise, ["mean", "low", "high"]] = [-0.9, -0.95, -0.85]
+    assert "RISE (\N{MINUS SIGN}0.90) turns its sign" in told(agreements=table)
+    table.loc[rise, ["mean", "low", "high"]] = [0.5, 0.4, 0.6]
+    assert "of RISE (0.50) the interval does not say" in told(agreements=table)
+
+
+def test_the_best_probe_names_whose_intervals_overlap_and_says_where_none_stands_out():
+    assert "by Deletion, Occlusion with 0.240 [0.220, 0.260] (intervals that overlap: Integrated gr" in told()
+    summary = made_up_trust.summary()
+    wide = summary["metric"] == "deletion"
+    summary.loc[wide, "low"], summary.loc[wide, "high"] = -1.0, 2.0
+    assert "by Deletion none stands out (0.24 to 0.36; all" in told(summary=summary)
+
+
+def test_identities_hold_or_do_not_by_the_stated_tolerance():
+    text = told()
+    assert "completeness holds to 5 % for HiResCAM, DeepLIFT and Kernel SHAP" in text
+    assert "does not for Integrated gradients (0.11); conservation holds to 5 % for LRP" in text
+    assert "Guided backprop (1.40): the map's distance from the plain gradient" in text
+    maps = made_up_trust.maps()
+    maps.loc[maps["method"] == "integrated_gradients", "gap"] = 0.05
+    assert "does not for" not in told(maps=maps)
+
+
+def test_what_did_not_fit_failed_or_is_zero_is_said_with_its_reason():
+    text = told()
+    assert f"No map of AM1, not applicable: {made_up_trust.WHY}." in text
+    assert "Maps that failed: LRP 3 of 364." in text and "zero everywhere: Grad-CAM 2 of 364." in text
+
+
+def test_two_models_are_told_apart():
+    other = dataclasses.replace(made_up_trust.ASKED, model="ag_sononet")
+    both = study_page.trusted(trusting(asked=[made_up_trust.ASKED, other]))
+    assert both and all(sentence.startswith("sononet on cxr: ") for sentence in both)
+
+
+def test_without_tables_nothing_is_said_of_trust():
+    assert study_page.trusted(evidence()) == []
+    assert "Can the maps be trusted?" not in [part.title for part in study_page.sections(evidence())]
+
+
+def test_the_section_on_trust_has_sentences_figures_and_tables(tmp_path):
+    path = tmp_path / "figure.svg"
+    style.save(intervals.draw(made_up.summary()), path)
+    shown = {name: [study_page.Picture(path, f"{name}?")] for name in ("trust", "agreement")}
+    section = study_page.sections(trusting(pictures=shown))[0]
+    assert section.title == "Can the maps be trusted?"
+    kinds = [type(part).__name__ for part in section.parts]
+    assert kinds[:3] == ["Points", "Picture", "Picture"] and set(kinds[3:]) == {"Table"}
+    text = study_page.render(trusting(pictures=shown))
+    checked(text)
+    assert "<li>With random weights" in text.split("<nav")[0]  # the answer at the top says it too
+
+
+def test_tables_on_trust_hold_the_numbers_and_tables_against_references_do_not():
+    found = trust_tables.tables_of(made_up_trust.summary(), made_up_trust.agreements(), made_up_trust.maps())
+    probes, altered, ssim, seeds, fate, sparse = found
+    assert list(probes.frame.columns) == ["Map", "Deletion", "Insertion", "Sensitivity", "n"]
+    assert probes.frame.set_index("Map").loc["Occlusion", "Deletion"] == "0.240 [0.220, 0.260]"
+    assert probes.frame.set_index("Map").loc["AM1", "Deletion"] == "not applicable"
+    assert list(altered.frame.columns) == ["Map", "rotate180", "last", "last 3", "random weights", "n"]
+    assert altered.frame.set_index("Map").loc["Grad-CAM", "random weights"] == "0.12 [0.07, 0.17]"
+    assert ssim.frame.set_index("Map").loc["Grad-CAM", "random weights"] == "0.04 [\N{MINUS SIGN}0.01, 0.09]"
+    assert list(seeds.frame["Map"])[0] == "RISE" and len(seeds.frame) == 11  # least alike first
+    row = fate.frame.set_index("Map").loc["Integrated gradients"]
+    assert (row["Identity"], row["Gap"]) == ("completeness", "0.11 [0.037, 0.22]")
+    assert fate.frame.set_index("Map").loc["AM1", "Why not"] == made_up_trust.WHY
+    assert "Gini index" in sparse.frame
+    against = report_tables.scores_tables(made_up_trust.summary(), "image")
+    assert len(against) == 1 and set(against[0].frame) == {"Map", "Model", "sAUC", "n", "Scores left out"}
+
+
+def test_a_probability_is_cut_at_its_ends_and_a_logit_is_not():
+    row = {"metric": "deletion", "mean": 0.9, "low": 0.1, "high": 1.8, "excluded_why": ""}
+    assert words.estimate(row) == "0.9 [0.1, 1.0]"
+    assert words.estimate({**row, "mean": 3.9, "low": 3.1, "high": 4.8}) == "3.9 [3.1, 4.8]"
+
+
+def test_which_maps_are_asked_about_follows_from_the_configuration():
+    study = {
+        "datasets": {"cxr": {}, "other": {}},
+        "models": {"net": {}, "idle": {}},
+        "conditions": {"clean": {"kind": "clean"}, "untrained": {"kind": "randomise"}},
+        "methods": {"rise": {"readings": ["signed"]}, "gradcam": {"readings": ["weighted", "uniform"]}},
+        "references": {"lungs": {"kind": "region", "datasets": ["other"]}, "gaze": {"kind": "gaze"}},
+        "runs": {
+            "a": run(["gradcam"], ["clean"], ["cxr", "other"]),
+            "b": run(["rise"], ["untrained"], ["cxr"]),
+        },
+        "statistics": {"primary_center_bias": "image"},
+    }
+    first, second = facts.asked(study, {})
+    assert (first.dataset, first.model, first.readings) == ("cxr", "net", {"gradcam": "weighted"})
+    assert (first.reference, second.reference) == ("gaze", "lungs")
+    assert first.random == "untrained" and first.center_bias == "image"
+
+
+def run(methods: list[str], conditions: list[str], datasets: list[str]) -> dict:
+    return {"models": ["net"], "datasets": datasets, "conditions": conditions, "methods": methods}

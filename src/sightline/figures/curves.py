@@ -116,12 +116,27 @@ def _legend(figure: Figure, frame: pd.DataFrame, best: bool) -> None:
     figure.legend(handles=handles, loc="lower center", ncols=len(handles))
 
 
-def caption(curves: pd.DataFrame) -> str:
-    """The question, and how many seeds and epochs there are."""
+def kept(curves: pd.DataFrame, select_by: Mapping[str, str]) -> dict[tuple[str, int], int]:
+    """(model, seed) -> the epoch whose weights were kept: the first best one by its model's `select_by`.
+
+    `select_by` gives each model val_loss (the lowest) or val_auc (the highest).
+    """
+    found = {}
+    for (model, seed), part in curves.groupby(["model", "seed"]):
+        quantity = select_by[model]
+        line = part[part["quantity"] == quantity].sort_values("epoch").set_index("epoch")["value"].dropna()
+        if len(line):
+            found[model, seed] = int(line.idxmin() if quantity == "val_loss" else line.idxmax())
+    return found
+
+
+def caption(curves: pd.DataFrame, best: Mapping[tuple[str, int], int] | None = None) -> str:
+    """The question, and how many seeds and epochs there are; `best` as in `draw`."""
     seeds = words.span(curves.groupby("model")["seed"].nunique()) if len(curves) else "0"
     epochs = words.span(curves.groupby("model")["epoch"].nunique()) if len(curves) else "0"
     return (
         "Did training settle, and alike for every seed? Thin lines are seeds "
         f"(n = {seeds} per model, {epochs} epochs), thick lines their median. No intervals: every run is "
         "shown. The scale of each row is shared by the models and ends at the 99.5th percentile."
+        + (" Dots: the epoch whose weights were kept." if best else "")
     )
