@@ -302,6 +302,8 @@ def test_overlaps_are_counted_in_the_masks_grid():
 def test_dissection_without_regions_says_so():
     model, images = zoo.resnet()
     assert "no region" in asked(model, Material.of(images.pixels), "network_dissection")
+    none = Material.of(images.pixels, regions={"lungs": lambda image: None})
+    assert asked(model, none, "network_dissection") == "no image has a region lungs"
 
 
 # ---- features in a plane

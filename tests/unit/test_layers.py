@@ -63,7 +63,7 @@ ROOMS: dict[str, set[str]] = {
     },
 }
 HEAVY = ("torch", "torchvision", "timm", "captum", "zennit", "statsmodels", "monai")
-USES_TORCH = {"models", "attribution", "explaining", "forecasting", "probing", "roar"}
+USES_TORCH = {"models", "attribution", "explaining", "forecasting", "probing", "roar", "describing"}
 MODULES = sorted(SOURCE.rglob("*.py"))
 NAMES = [path.relative_to(ROOT).as_posix() for path in MODULES]
 

@@ -130,7 +130,7 @@ def _images(artifact: Artifact) -> _Block:
             axes.imshow(one, cmap=colours, norm=own, interpolation="nearest", aspect="auto")
             axes.set_axis_off()
             title = _short(
-                MINUS.sub("\N{MINUS SIGN}", artifact.facts["titles"][index]), int(tall * ratio / 0.048)
+                MINUS.sub("\N{MINUS SIGN}", artifact.facts["titles"][index]), int(tall * ratio / 0.056)
             )
             _text(figure, left, up + 0.03, title, size=style.SMALL, va="baseline")
         if limits is not None:
@@ -221,7 +221,8 @@ def _dots(axes: Axes, facts: Mapping, values: np.ndarray, at: Mapping[str, int],
     axes.set(ylim=(len(place) - 0.5, -0.5), xlabel=facts["axis"])
     axes.grid(axis="x", color=style.RULE, linewidth=0.4)
     axes.tick_params(axis="y", length=0)
-    axes.set_xlim(left=min(0.0, axes.get_xlim()[0]))
+    axes.update_datalim([(0.0, 0.0)])  # zero is always shown
+    axes.autoscale_view(scaley=False)
 
 
 def _told(value: float) -> str:

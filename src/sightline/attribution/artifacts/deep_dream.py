@@ -87,7 +87,7 @@ def make(
             with torch.no_grad():
                 a, b = (strength(model, name, module, x).sqrt().item() for x in (one, dreamt))
             facts = {
-                "titles": [f"{image}: {a:.2g}", f"{name}: {b:.2g}"],
+                "titles": [f"before: {a:.2g}", f"after: {b:.2g}"],
                 "look": "image",
                 "says": [f"Titles: root mean square of {name}; {len(sizes)} sizes, {steps} steps at each."],
             }

@@ -69,6 +69,9 @@ def make(
     missing = [name for name in names if name not in data.regions]
     if missing or not names:
         raise NotApplicable(f"the dataset has no region {', '.join(missing) or 'at all'}")
+    images = [sum(data.regions[name](image) is not None for image in data.images) for name in names]
+    if not any(images):
+        raise NotApplicable(f"no image has a region {', '.join(names)}")
     found = model.modules(layers)
     tops = {name: Top(int(quantile * cells)) for name, cells in _cells(model, found, data).items()}
     for _, pixels in data.pixels(model, "batches: activations"):
@@ -76,12 +79,10 @@ def make(
             tops[name].add(grid.transpose(0, 1).flatten(1))
     cuts = {name: top.cut() for name, top in tops.items()}
     sums = {name: np.zeros((2, len(cuts[name]), len(names)), dtype=np.int64) for name in found}
-    images = np.zeros(len(names), dtype=int)
     for batch, pixels in data.pixels(model, "batches: overlaps"):
         grids = _grids(model, found, pixels)
         for row, image in enumerate(batch.images):
             masks = [data.regions[name](image) for name in names]
-            images += [mask is not None for mask in masks]
             for name, grid in grids.items():
                 place = batch.frames[row].then(model.frame(name, pixels.shape[1:], tuple(grid.shape[2:])))
                 one = grid[row].float().cpu().numpy()
@@ -151,7 +152,7 @@ def _grids(model: Explained, modules: dict, pixels: Tensor) -> dict[str, Tensor]
 
 
 def _artifact(
-    layer: str, sums: np.ndarray, cuts: np.ndarray, names: list[str], images: np.ndarray, quantile: float,
+    layer: str, sums: np.ndarray, cuts: np.ndarray, names: list[str], images: list[int], quantile: float,
     threshold: float,
 ) -> Artifact:  # fmt: skip
     both, either = sums.astype(float)
