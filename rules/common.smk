@@ -86,10 +86,15 @@ def base_of(model):
     return study_training.condition_of(study, model)["model"]
 
 
+def of_training_set(wildcards, pattern):
+    """`pattern` for the dataset that trains a model."""
+    return str(pattern).format(dataset=study.models[wildcards.model]["train_on"])
+
+
 def that_train(wildcards, part):
     """The `table` or `pixels` of the images that train a model: masked ones where it has a training condition."""
     if study_training.condition_of(study, wildcards.model) is None:
-        return per_dataset(getattr(rules.prepare.output, part), [study.models[wildcards.model]["train_on"]])
+        return [of_training_set(wildcards, getattr(rules.prepare.output, part))]
     return per_trained(getattr(rules.mask_images.output, part), [(wildcards.model, wildcards.seed)])
 
 

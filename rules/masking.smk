@@ -5,21 +5,11 @@ rule mask_images:
     input:
         weights=lambda wildcards: per_trained(
             rules.train.output.weights, [(base_of(wildcards.model), wildcards.seed)]
-        ),
-        images=lambda wildcards: per_dataset(
-            rules.read_dataset.output.images, [study.models[wildcards.model]["train_on"]]
-        ),
-        labels=lambda wildcards: per_dataset(
-            rules.read_dataset.output.labels, [study.models[wildcards.model]["train_on"]]
-        ),
-        prepared=lambda wildcards: per_dataset(
-            rules.prepare.output.table, [study.models[wildcards.model]["train_on"]]
-        ),
-        pixels=flat(
-            lambda wildcards: per_dataset(
-                rules.prepare.output.pixels, [study.models[wildcards.model]["train_on"]]
-            )
-        ),
+        )[0],
+        images=lambda wildcards: of_training_set(wildcards, rules.read_dataset.output.images),
+        labels=lambda wildcards: of_training_set(wildcards, rules.read_dataset.output.labels),
+        prepared=lambda wildcards: of_training_set(wildcards, rules.prepare.output.table),
+        pixels=flat(lambda wildcards: of_training_set(wildcards, rules.prepare.output.pixels)),
     output:
         table="<study>/masked/{model}/seed{seed}/prepared.parquet",
         pixels="<study>/masked/{model}/seed{seed}/pixels.npy",
