@@ -128,7 +128,7 @@ rule plot_methods:
             study.scored(study_shown.gallery_cells(study, wildcards.dataset, wildcards.model)),
         ),
         summary=rules.summarise.output.summary,
-        map_summary=rules.summarise_maps.output,
+        map_summary=rules.summarise_maps.output[0],
         agreements=rules.summarise_agreements.output if study.agreements else [],
     output:
         figures=["<study>/figures/methods.{dataset}.{model}.svg"],
@@ -179,6 +179,7 @@ rule report:
             *([rules.plot_models.output.captions] if study.models else []),
             rules.plot_scores.output.captions,
             *per_dataset(rules.plot_overlays.output.captions, study.pictured_datasets),
+            *per_artifact(rules.plot_artifacts.output.captions),
         ],
         figures=[
             *per_gallery(rules.plot_methods.output.figures),
@@ -187,11 +188,12 @@ rule report:
             *(rules.plot_models.output.figures if study.models else []),
             *rules.plot_scores.output.figures,
             *per_dataset(rules.plot_overlays.output.figures, study.pictured_datasets),
+            *per_artifact(rules.plot_artifacts.output.figures[0]),
         ],
         summary=rules.summarise.output.summary,
         comparisons=rules.summarise.output.comparisons,
         classification=rules.summarise.output.classification,
-        map_summary=rules.summarise_maps.output,
+        map_summary=rules.summarise_maps.output[0],
         agreements=rules.summarise_agreements.output if study.agreements else [],
         cohort=per_dataset(rules.read_dataset.output.cohort),
         skipped=[

@@ -9,6 +9,7 @@ from sightline.errors import TableError
 from sightline.report import answers, digest, report_tables
 from sightline.report.page import Table
 from tests.unit import made_up_study as made_up
+from tests.unit import made_up_trust
 
 
 @pytest.fixture
@@ -80,3 +81,28 @@ def test_markdown_aligns_numbers_and_escapes_marks():
     told = digest.markdown(Table("", frame, frozenset({"Name"})))
     assert told == "| Name | Value |\n| :-- | --: |\n| a\\|b\\_c | 0.5 [0.4, 0.6] |"
     assert digest.markdown(Table("", frame.iloc[:0])) == "None."
+
+
+def test_trust_in_maps_is_told_with_its_tables_and_bars_in_names_break_no_table(study, tmp_path):
+    tables.write("summary", made_up_trust.summary(), study / "summary.parquet")
+    agreed = made_up_trust.agreements()
+    agreed.loc[agreed["metric"] == "ssim", "metric"] = "spearman_abs"
+    tables.write("agreement_summary", agreed, study / "agreement_summary.parquet")
+    tables.write("map_summary", made_up_trust.maps(), study / "map_summary.parquet")
+    methods = {name: {"readings": [reading]} for name, reading in made_up_trust.READINGS.items()}
+    chosen = {
+        "datasets": {"cxr": {}},
+        "models": {"sononet": {}},
+        "conditions": {"clean": {"kind": "clean"}, "random": {"kind": "randomise"}},
+        "methods": methods,
+        "references": {"gaze": {}},
+        "runs": {"a": {"datasets": ["cxr"], "models": ["sononet"], "methods": list(methods)}},
+    }
+    config = tmp_path / "study.yaml"
+    config.write_text(yaml.safe_dump(chosen, sort_keys=False))
+    text = digest.digest(study, config)
+    part = text.split("## Can the maps be trusted?")[1].split("## Images")[0]
+    assert "With random weights" in part and "| Occlusion | 0.240 [0.220, 0.260] |" in part
+    assert "With random weights" in text.split("##")[0]
+    seeds = next(line for line in part.splitlines() if line.startswith("| Map | Spearman |"))
+    assert seeds == "| Map | Spearman | Spearman, \\|map\\| | n |"

@@ -471,7 +471,7 @@ def told(**changes) -> str:
 
 def test_random_weights_say_which_maps_change_stay_and_turn_over():
     first = told().split("\n")[0]
-    change, stay = first.split("changes; ")
+    change, stay = first.split(" change; ")
     assert "Grad-CAM (0.12)" in change and "LRP (0.40)" in change and "Guided backprop (0.81) stays" in stay
     table = made_up_trust.agreements()
     rise = (table["method_a"] == "rise") & (table["condition_a"] == "random")

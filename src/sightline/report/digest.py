@@ -15,12 +15,14 @@ import yaml
 from sightline import regions, seals, tables
 from sightline.errors import TableError
 from sightline.figures import rows
-from sightline.report import answers, facts, report_tables
+from sightline.figures.trust import Asked
+from sightline.report import answers, facts, report_tables, trust_answers, trust_tables
 from sightline.report.page import Table
+from sightline.report.study_page import IN_ANSWER
 
 
 def digest(study: Path, config: Path | None = None) -> str:
-    """Answer, cohort, classification, scores, leave-out and comparisons of the study in folder `study`.
+    """Answer, trust in maps, cohort, classification, scores, leave-out, comparisons of the study in `study`.
 
     The numbers and sentences of the study's page, whose center bias is taken from the summary's own record;
     without the study's `config`, names stand by the alphabet and the first of them is the primary map.
@@ -34,13 +36,17 @@ def digest(study: Path, config: Path | None = None) -> str:
     cohort = tables.read_all("cohort", sorted(study.glob("datasets/*/cohort.parquet")))
     bias = primary_center_bias(study)
     areas = regions.mean_areas(tables.read_all("regions", sorted(study.glob("references/*/regions.parquet"))))
-    plan = facts.plan(yaml.safe_load(config.read_text(encoding="utf-8"))) if config else facts.Plan()
+    given = yaml.safe_load(config.read_text(encoding="utf-8")) if config else None
+    plan = facts.plan(given) if given else facts.Plan()
     summary, comparisons = (rows.arranged(table, plan.places) for table in (summary, comparisons))
     said = answers.answer(summary, classification, comparisons, plan=plan, areas=areas, center_bias=bias)
+    trusted, evidence = _trust(study, summary, facts.asked(given, areas) if given else [])
     command = f"python -m sightline.report.digest results/{study.resolve().name}"
     parts = [
         f"Made by `{command}{f' config/{config.name}' if config else ''}`.",
-        "\n".join(f"- {sentence}" for sentence in said),
+        _points([*said, *trusted[:IN_ANSWER]]),
+        *(["## Can the maps be trusted?", _points(trusted)] if trusted else []),
+        *_section("" if trusted else "Can the maps be trusted?", evidence),
         *_section("Images", [report_tables.cohort_table(cohort)]),
         *_section(
             "Classification",
@@ -53,6 +59,20 @@ def digest(study: Path, config: Path | None = None) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _trust(study: Path, summary: pd.DataFrame, asked: Sequence[Asked]) -> tuple[list[str], list[Table]]:
+    """The sentences and tables on trust in maps, from what the folder holds."""
+    agreements, maps = (
+        tables.read_all(name, [path for path in [study / f"{name}.parquet"] if path.exists()])
+        for name in ("agreement_summary", "map_summary")
+    )
+    sentences = trust_answers.answers(asked, summary, agreements, maps)
+    return sentences, trust_tables.tables_of(summary, agreements, maps)
+
+
+def _points(sentences: Sequence[str]) -> str:
+    return "\n".join(f"- {sentence}" for sentence in sentences)
+
+
 def primary_center_bias(study: Path) -> str | None:
     """The center bias of the study's main numbers, as its summary was made; None without a record."""
     made_by = seals.made_by(study / "summary.parquet") or {}
@@ -60,7 +80,7 @@ def primary_center_bias(study: Path) -> str | None:
 
 
 def _section(title: str, found: Sequence[Table]) -> Iterator[str]:
-    if found:
+    if found and title:
         yield f"## {title}"
     for table in found:
         yield _text(table.caption)
@@ -74,7 +94,7 @@ def markdown(table: Table) -> str:
     names = [str(name) for name in table.frame.columns]
     sides = [":--" if name in table.left else "--:" for name in names]
     body = [[_text(cell) for cell in row] for row in table.frame.itertuples(index=False)]
-    return "\n".join("| " + " | ".join(row) + " |" for row in [names, sides, *body])
+    return "\n".join("| " + " | ".join(row) + " |" for row in [[*map(_text, names)], sides, *body])
 
 
 def _text(value: object) -> str:

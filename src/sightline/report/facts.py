@@ -62,14 +62,15 @@ def asked(study: Mapping[str, Any], areas: Areas) -> list[Asked]:
     """Which maps the sentences on trust are about: per dataset and model the clean ones, first readings."""
     conditions = {
         name: {"kind": one["kind"], "options": {"layers": "all"} | one}
-        for name, one in study["conditions"].items()
+        for name, one in study.get("conditions", {}).items()
     }
     used: dict[tuple[str, str], set[str]] = {}
-    for run in study["runs"].values():
-        for place in product(run["datasets"], run["models"]) if CLEAN in run["conditions"] else ():
+    for run in study.get("runs", {}).values():
+        clean = CLEAN in run.get("conditions", [CLEAN])
+        for place in product(run["datasets"], run["models"]) if clean else ():
             used.setdefault(place, set()).update(run["methods"])
     references = plan(study).places
-    bias = study["statistics"]["primary_center_bias"]
+    bias = study.get("statistics", {}).get("primary_center_bias", "image")
     return [
         Asked(
             dataset,

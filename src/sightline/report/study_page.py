@@ -44,6 +44,7 @@ EVIDENCE = {
     "overlays": ("Cases", "What do the maps look like where they do best, as usual, and worst?"),
     "classification": ("Classification", "Do the models find what they were trained to find?"),
     "curves": ("Training", "Did training settle, and alike for every seed?"),
+    "artifacts": ("Networks", "What do the networks answer to, and how do they see the images?"),
     "cohort": ("Images", "Which images does the study rest on, and which were left out?"),
 }
 BESIDE = {"trust": ("agreement",)}  # figures that stand in another's section

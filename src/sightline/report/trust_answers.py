@@ -26,8 +26,8 @@ def answers(
         columns = {column.key: column for column in trust.columns(one, summary, agreements, maps)}
         told = [
             *_random(columns.get(trust.RANDOM)),
-            *_probes("These maps follow the model best", columns, FOLLOWS),
-            *_probes("These change least where the image hardly changes", columns, STEADY),
+            *_probes("Which maps follow the model best", columns, FOLLOWS),
+            *_probes("Which change least where the image hardly changes", columns, STEADY),
             *_gaps(columns.get(trust.GAP)),
             *_lost(one, maps),
         ]
@@ -42,17 +42,21 @@ def _random(column: trust.Column | None) -> list[str]:
         return []
     marks = column.marks.dropna(subset=["mean", "low", "high"])
     parts = {
-        "changes": marks[(marks["high"] < ALIKE) & (marks["low"] > -ALIKE)],
-        "stays": marks[marks["low"] > ALIKE],
-        "turns its sign": marks[marks["high"] < -ALIKE],
+        ("changes", "change"): marks[(marks["high"] < ALIKE) & (marks["low"] > -ALIKE)],
+        ("stays", "stay"): marks[marks["low"] > ALIKE],
+        ("turns its sign", "turn their sign"): marks[marks["high"] < -ALIKE],
     }
     taken = [index for part in parts.values() for index in part.index]
     between = marks[~marks.index.isin(taken)]
-    told = [f"the map of {_valued(part)} {verb}" for verb, part in parts.items() if len(part)]
+    told = [
+        f"the map of {_valued(part)} {one}" if len(part) == 1 else f"the maps of {_valued(part)} {several}"
+        for (one, several), part in parts.items()
+        if len(part)
+    ]
     told += [f"of {_valued(between)} the interval does not say"] if len(between) else []
     if not told:
         return []
-    owed = len(parts["stays"]) + len(parts["turns its sign"])
+    owed = len(marks) > len(next(iter(parts.values()))) + len(between)
     start = (
         "With random weights (Spearman with the trained network's map within, above or below "
         f"\N{PLUS-MINUS SIGN}{ALIKE:g})"

@@ -65,7 +65,7 @@ def agreements_tables(agreements: pd.DataFrame) -> list[Table]:
     told = told.assign(place=told["axis"].map(order)).sort_values("place", kind="stable")
     for kind, part in told.groupby("kind", sort=False):
         if (part["axis"] == "condition").all() and _against_clean(part).all():
-            found += [_altered(kind, part[part["metric"] == name]) for name in ("spearman", "ssim")]
+            found += [_altered(kind, part, name) for name in ("spearman", "ssim")]
         else:
             found.append(_agreed(kind, part))
     return found
@@ -75,11 +75,12 @@ def _against_clean(frame: pd.DataFrame) -> pd.Series:
     return (frame["condition_a"] == trust.CLEAN) | (frame["condition_b"] == trust.CLEAN)
 
 
-def _altered(kind: str, frame: pd.DataFrame) -> Table:
-    """One measure between altered and clean maps: a row per map, a column per condition."""
+def _altered(kind: str, frame: pd.DataFrame, measure: str) -> Table:
+    """One measure between altered and clean maps: a row per map, a column per condition, most alike first."""
     altered = frame["condition_a"].where(frame["condition_a"] != trust.CLEAN, frame["condition_b"])
     frame = frame.assign(altered=altered, cell=[words.estimate(row) for _, row in frame.iterrows()])
     least = frame.groupby("altered")["mean"].mean().sort_values(ascending=False, kind="stable")
+    frame = frame[frame["metric"] == measure]
     readings, found = frame["reading"].nunique() > 1, []
     several = frame.groupby(["dataset", "model_a", "method_a"])["reading"].nunique().max() > 1
     for key, part in frame.groupby(["dataset", "model_a", "method_a", "reading"]):
@@ -89,11 +90,12 @@ def _altered(kind: str, frame: pd.DataFrame) -> Table:
         row |= {words.condition(one): cells.get(one, "") for one in least.index}
         place = _place((key[0], key[1], trust.CLEAN, key[2]), frame["method_a"])
         found.append(((*place, key[3]), row | {"n": _counted(part)}))
-    metric = words.metric(frame["metric"].iloc[0]) if len(frame) else words.metric("spearman")
+    lost = frame["excluded"].sum() > 0
     caption = (
-        f"{ASKS['condition']} Agreement '{words.plain(kind)}': {metric.title} with the map of the unaltered "
-        f"network and image, a column for each alteration. Means and intervals ({words.made_by(frame)}); n: "
-        "images × seeds."
+        f"{ASKS['condition']} Agreement '{words.plain(kind)}': {words.metric(measure).title} with the map of "
+        "the unaltered network and image, a column for each alteration. Means and intervals "
+        f"({words.made_by(frame)}); n: images × seeds."
+        + (" An image counts where both maps are there, of the class that is read." if lost else "")
     )
     return Table(caption, _frame(found), LEFT)
 
