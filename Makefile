@@ -7,7 +7,7 @@ RUN    := $(VENV)/bin/
 SNAKEMAKE := PATH="$(abspath $(VENV))/bin:$$PATH" $(RUN)snakemake --cores $(CORES)
 READY  := $(VENV)/.ready
 
-.PHONY: demo test lint open_cxr planted_truth benchmarks docs lock clean
+.PHONY: demo test lint open_cxr planted_truth benchmarks docs methods lock clean
 .DEFAULT_GOAL := demo
 
 demo: $(READY)          ## the demo study: a phantom, from raw files to results/demo/report.html
@@ -41,6 +41,9 @@ benchmarks: $(READY)    ## speed and memory, as ratios measured in one run
 
 docs: $(READY)          ## pages that are made from the code: config/README.md
 	PYTHONPATH=src $(RUN)python -m sightline.study workflow/schemas/config.schema.yaml > config/README.md
+
+methods: $(READY)       ## run every method on every network of tests/zoo.py: docs/methods.md and the table that a test holds
+	OMP_NUM_THREADS=1 PYTHONPATH=src $(RUN)python -m tests.matrix
 
 $(READY): requirements.lock
 	@$(PYTHON) -c "import sys; sys.version_info >= (3, 11) or exit('Sightline needs Python 3.11 or newer; PYTHON=python3.12 make ... names another one')"

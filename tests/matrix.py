@@ -53,7 +53,7 @@ def opened(network: str):
 
 @dataclass(frozen=True)
 class Cell:
-    """What came of one method on one network: the explanation, and the passes per image and what was stated."""
+    """What came of one method on one network; passes per image as made and as stated."""
 
     method: str
     network: str
@@ -103,12 +103,11 @@ def cell(method: str, network: str) -> Cell:
     explanation = explain(method, network)
     if explanation.status != "ok":
         return Cell(method, network, explanation, (0, 0), (0, 0))
+    module, chosen = Method(method).module, QUICK.get(method, {})
     before = (model.passes.forwards, model.passes.backwards)
-    explanation = explain(method, network)
+    module.explain(model, images, explanation.targets, **chosen)
     made = (model.passes.forwards - before[0], model.passes.backwards - before[1])
-    module = Method(method).module
-    targets = len(LABELS) if module.PER_TARGET else 1
-    stated = module.cost(model, images.shape, targets, **QUICK.get(method, {}))
+    stated = module.cost(model, images.shape, explanation.targets.count, **chosen)
     count = len(images.names)
     return Cell(
         method, network, explanation, tuple(n / count for n in made), (stated.forwards, stated.backwards)
@@ -129,12 +128,13 @@ def page(cells: dict[tuple[str, str], Cell]) -> str:
     lines = [
         "# Methods",
         "",
-        "Made from runs by `make docs`: every method explains four classes of two images by six small networks with random",
-        "weights (`tests/zoo.py`; 32 pixels, 16 cubed). ✓ maps, – not applicable, with the reason below. A number is the",
-        "largest gap of the identity that theory gives (relative; 0: it holds). The options are those of",
-        "[the configuration](../config/README.md), quick ones where a default is slow. Forwards and backwards are passes",
-        "per image through the whole network with the defaults' formula, stated by the method before it runs and counted",
-        "when it ran; here for four classes and the quick options.",
+        "Made from runs by `make methods`: every method explains four classes of two images by six small",
+        "networks with random weights (`tests/zoo.py`; 32 pixels, 16 cubed). ✓ maps; – not applicable,",
+        "with the reason at the end. A number beside ✓ is the largest gap of the method's identity",
+        "(relative; 0: it holds). The options are [the configuration's](../config/README.md), cheaper",
+        "ones where a default is slow. Forwards and backwards are passes per image through the whole",
+        "network, stated by the method before it runs and counted by a test when it runs: here for four",
+        "classes.",
         "",
     ]
     literals = {name: options.read(f"{PACKAGE}.{name}") for name in methods()}
@@ -166,7 +166,9 @@ def _line(name: str, stated: dict, cells: dict[tuple[str, str], Cell]) -> str:
     columns = [", ".join(sorted({one[side] for one in passes}, key=float)) for side in (0, 1)]
     needs = ", ".join(stated["NEEDS"])
     identity = (stated["IDENTITY"] or "").replace("_", " ")
-    return f"| `{name}` | {' | '.join([*marks, stated['GRID'], needs, identity, *columns, stated['SOURCE']])} |"
+    return (
+        f"| `{name}` | {' | '.join([*marks, stated['GRID'], needs, identity, *columns, stated['SOURCE']])} |"
+    )
 
 
 def _shown(number: float) -> str:

@@ -64,6 +64,8 @@ def targets_of(method) -> object:
 def test_passes_are_as_stated_and_maps_are_finite(method, name):
     model, images = build(name)
     options, targets = METHODS[method], targets_of(method)
+    if method is activation and name == "vit":
+        pytest.skip("what its last attention reads is normalised: see the test of cancelling channels")
     assert method.check(model, targets, **options) is None
     stated = method.cost(model, images.shape, targets.count, **options)
     method.explain(model, images, targets, **options)
@@ -125,6 +127,9 @@ def test_gradients_that_cancel_over_channels_are_no_map():
     with pytest.raises(NotApplicable, match="nothing but rounding"):
         internal_influence.explain(model, images, ALL, ["blocks.1"], steps=2)
     assert internal_influence.explain(model, images, ALL, ["blocks.1.norm1"], steps=2)[0].values.any()
+    with pytest.raises(NotApplicable, match="the same in every cell"):
+        activation.explain(model, images, no_class(), ["blocks.1.norm1"])
+    assert activation.explain(model, images, no_class(), ["blocks.1"])[0].values.any()
 
 
 @pytest.mark.parametrize("method", METHODS, ids=name_of)
@@ -157,7 +162,6 @@ def test_captum_gives_the_same_at_layers_of_one_pass(name, monkeypatch):
     layers = LAYERS[name]
     lines = paths.draw_lines(model, images, 2, 0.0, "layer_gradient_shap")
     found = {
-        activation: activation.explain(model, images, no_class(), layers),
         gradient_x_activation: gradient_x_activation.explain(model, images, ALL, layers),
         conductance: conductance.explain(model, images, ALL, layers, steps=4, rule="left"),
         internal_influence: internal_influence.explain(model, images, ALL, layers, steps=4),
@@ -184,8 +188,10 @@ def test_captum_gives_the_same_at_layers_of_one_pass(name, monkeypatch):
             monkeypatch.setattr(np.random, "uniform", lambda low, high, size, given=shares: given)
             theirs = LayerInputBaselineXGradient(model.network, module).attribute(end, start, target=1)
             expected[layer_gradient_shap] += theirs.detach() / 2
-        mean = model.grid(layer, act).mean(dim=1).detach()
-        np.testing.assert_allclose(found[activation][at].values[:, 0], mean, rtol=1e-4, atol=1e-6)
+        if name != "vit":  # normalised there: refused
+            mean = model.grid(layer, act).mean(dim=1).detach()
+            (ours,) = activation.explain(model, images, no_class(), [layer])
+            np.testing.assert_allclose(ours.values[:, 0], mean, rtol=1e-4, atol=1e-6)
         for method, values in expected.items():
             ours = found[method][at].values[:, 1]
             theirs = cells_of(model, layer, values)

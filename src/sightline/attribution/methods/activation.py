@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sightline.attribution.gradients import layer_maps, layer_values
-from sightline.attribution.maps import Cost, Explained, Images, Maps, Targets
+from sightline.attribution.maps import Cost, Explained, Images, Maps, NotApplicable, Targets
+from sightline.attribution.paths import ROUNDING
 
 OPTIONS = {
     "layers": {
@@ -39,9 +40,17 @@ def explain(
 ) -> list[Maps]:
     """One Maps (B, 1, *grid) per layer: the mean over channels of its output, target "".
 
-    Raises `NotApplicable` where a layer has no grid.
+    Raises `NotApplicable` where a layer has no grid, or its channels add up to the same in every cell (a
+    layer normalisation's do: their mean is taken away).
     """
     modules = model.modules(layers)
     values, outputs = layer_values(model, images.pixels, modules)
-    grids = [model.grid(name, value).mean(dim=1, keepdim=True) for name, value in zip(modules, values)]
+    laid = {name: model.grid(name, value) for name, value in zip(modules, values)}
+    grids = [one.mean(dim=1, keepdim=True) for one in laid.values()]
+    for (name, one), grid in zip(laid.items(), grids):
+        if grid.std() <= ROUNDING * one.std():
+            raise NotApplicable(
+                f"the mean over channels at layer '{name}' is the same in every cell but for rounding: it "
+                "was taken away (layer normalisation); choose another layer"
+            )
     return layer_maps(model, images, targets, list(modules), grids, outputs=outputs)

@@ -1,7 +1,7 @@
 """Deconvolution: the gradient with ReLUs that act on the way back alone (Zeiler and Fergus 2014).
 
 On the way back a ReLU passes what is positive, wherever its input was; max-pooling goes back to its maxima
-(the paper's switches).
+(the paper's switches: all that it sees of the image, so that a network without them is refused).
 
 Other nonlinearities keep their derivative; where one of them stands in a ReLU's place (SiLU, PReLU, ...), or
 the network has no ReLU, the method is not applicable, for it would give the plain gradient, wholly or in
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from math import prod
 
-from sightline.attribution import guided
+from sightline.attribution import graph, guided
 from sightline.attribution.maps import Cost, Explained, Images, Maps, Targets
 
 OPTIONS = {}
@@ -26,7 +26,10 @@ SOURCE = "Zeiler and Fergus 2014, arXiv:1311.2901"
 
 def check(model: Explained, targets: Targets) -> str | None:
     """A reason where the network's activations are not ReLUs, else None."""
-    return guided.refusal(model)
+    reason = guided.refusal(model)
+    if reason is None and not any("maxpool" in kind for kind in graph.activations(model.unshared)):
+        return "without max-pooling nothing of the image enters: the map would be the same for every image"
+    return reason
 
 
 def cost(model: Explained, shape: tuple[int, ...], targets: int) -> Cost:

@@ -3,8 +3,8 @@
 Their theorem 2: of all linear models over which features are present that equal f(fill) with none and f(x)
 with all of them, the Shapley values are that which fits all other sets best, a set of k of n features having
 the weight (n - 1) / (C(n, k) k (n - k)). Where there are no more sets than `samples` the values are exact.
-Else sets are drawn with probabilities in proportion to these weights, each with its complement (Covert and Lee
-2021), and weigh alike. Both equalities are constraints of the fit, so the values sum to f(x) - f(fill).
+Else sets are drawn with probabilities in proportion to these weights, each with its complement (Covert and
+Lee 2021), and weigh alike. Both equalities are constraints of the fit, so the values sum to f(x) - f(fill).
 """
 
 from __future__ import annotations
