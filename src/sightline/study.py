@@ -314,12 +314,12 @@ class Study:
                 name, reading = next(iter(self.readings_of(cell.method).items()))
                 labels = self.labels_of(cell.model)
                 rows.append(vars(cell) | {"reading": name, "how": reading, "labels": labels})
-        return sorted(rows, key=lambda row: (row["condition"] != "clean", row["method"] != "gradcam"))
+        order = ["clean", *self.conditions]
+        return sorted(rows, key=lambda row: (order.index(row["condition"]), row["method"] != "gradcam"))
 
     def shown_cells(self, dataset: str) -> list[Cell]:
         """The cells of `shown`, in its order."""
-        axes = Cell.__dataclass_fields__
-        return [Cell(**{axis: row[axis] for axis in axes}) for row in self.shown(dataset)]
+        return [Cell(*(row[axis] for axis in Cell.__dataclass_fields__)) for row in self.shown(dataset)]
 
     def scored(self, cells: list[Cell]) -> list[Cell]:
         """Those of `cells` whose dataset holds a reference."""

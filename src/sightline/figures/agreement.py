@@ -14,12 +14,8 @@ from matplotlib.lines import Line2D
 from sightline.figures import style, trust, words
 
 METRICS = ("spearman", "ssim")  # a panel each, where there are such rows
-TALL, SIDE, HEAD, FOOT = (
-    1.55,
-    1.75,
-    0.30,
-    0.42,
-)  # inches: a panel, the legend's column, a model's title, labels
+TALL, HEAD, FOOT = 1.55, 0.30, 0.42  # inches: a panel, a model's title, labels
+LEFT, SIDE, EACH = 0.61, 1.75, 1.15  # inches: the values' labels, the legend, a condition at most
 SPREAD = 0.56  # of the distance between two conditions, over which the methods stand beside each other
 
 
@@ -44,8 +40,9 @@ def draw(
     colours = style.colours([*methods, *frame["method"]])
     head = HEAD if len(models) > 1 else 0.12
     total = TALL * len(panels) + head * len(models) + FOOT
+    wide = min(style.WIDTH - SIDE - LEFT, EACH * len([*stages, *others]) + 0.9)
     with style.settings():
-        figure = style.figure(style.WIDTH, total)
+        figure = style.figure(LEFT + wide + SIDE, total)
         top, last = total, ""
         for model, metric in panels:
             if model != last:
@@ -54,12 +51,8 @@ def draw(
                     at = (top + 0.10) / total
                     figure.text(0.004, at, words.plain(model), weight="bold", size=8, va="baseline")
             last = model
-            place = (
-                0.085,
-                (top - TALL + 0.14) / total,
-                1.0 - SIDE / style.WIDTH - 0.085,
-                (TALL - 0.24) / total,
-            )
+            bottom, width = (top - TALL + 0.14) / total, figure.get_figwidth()
+            place = (LEFT / width, bottom, wide / width, (TALL - 0.24) / total)
             axes = figure.add_axes(place)
             here = frame[(frame["model"] == model) & (frame["metric"] == metric)]
             _panel(axes, here, stages, others, colours)
@@ -91,7 +84,6 @@ def _along(frame: pd.DataFrame, conditions: Mapping[str, Mapping]) -> tuple[list
     """The conditions along the axis: the stages of a cascade, then the others."""
     found = set(frame["altered"])
     stages = [name for name in trust.cascade(conditions) if name in found]
-    stages = stages if len(stages) > 1 else []
     return stages, [name for name in conditions if name in found and name not in stages]
 
 
@@ -146,7 +138,7 @@ def _legend(figure: Figure, names: Sequence[str], colours: Mapping[str, str]) ->
         )
         for name in names
     ]
-    place = (1.0 - (SIDE - 0.12) / style.WIDTH, 1.0 - 0.1 / figure.get_figheight())
+    place = (1.0 - (SIDE - 0.12) / figure.get_figwidth(), 1.0 - 0.1 / figure.get_figheight())
     figure.legend(handles=handles, loc="upper left", bbox_to_anchor=place, borderaxespad=0.0)
 
 
