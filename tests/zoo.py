@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from sightline.attribution.maps import Explained, Images
+from sightline.models import vae
 
 LABELS = ("a", "b", "c", "d")
 
@@ -31,8 +32,10 @@ def explained(build: Callable[[], nn.Module], shape: tuple[int, ...], seed: int 
         network = randomised(build(), seed)
     generator = torch.Generator().manual_seed(seed + 1)
     references = torch.randn((4, *shape), generator=generator)
+    dims = len(shape) - 1
+    autoencoder = vae.build(shape[0], dims, width=4, depth=2, code=2)  # untrained
     model = Explained(
-        network, LABELS, spatial_dims=len(shape) - 1, reference_images=references, micro_batch=8
+        network, LABELS, spatial_dims=dims, reference_images=references, micro_batch=8, auxiliary=autoencoder
     )
     model.passes.input_shape = shape
     return model, Images.of(torch.randn((2, *shape), generator=generator))

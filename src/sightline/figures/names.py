@@ -57,4 +57,5 @@ METHODS = {
     "attention_heads": "Attention heads",
     "attention_rollout": "Attention rollout",
     "chefer": "Chefer relevance",
+    "vae_reconstruction": "VAE reconstruction",
 }

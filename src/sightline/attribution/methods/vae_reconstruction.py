@@ -19,7 +19,7 @@ PER_TARGET = False
 GRID = "input"
 NEEDS = ("trained_aux",)
 IDENTITY = None
-FAMILY = "perturbation"
+FAMILY = "generative"
 SOURCE = "Baur et al. 2021, arXiv:2004.03271"
 
 
