@@ -13,7 +13,18 @@ from pathlib import Path
 from benchmarks import measuring
 from benchmarks.measuring import Row
 
-NAMES = ("gaze", "scores", "gradcam", "perturbation", "intervals", "coverage", "training", "demo", "dry_run")
+NAMES = (
+    "gaze",
+    "scores",
+    "gradcam",
+    "perturbation",
+    "placement",
+    "intervals",
+    "coverage",
+    "training",
+    "demo",
+    "dry_run",
+)
 RULE = "\n---\n"
 
 

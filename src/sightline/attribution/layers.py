@@ -63,7 +63,8 @@ def usual_resize(input_shape: tuple[int, ...], grid_shape: tuple[int, ...]) -> F
     """The grid stretched over the whole input, edges on edges, as most libraries place it.
 
     Shapes are ([D,] H, W). Right for networks that shrink by pooling without overlap; in a ResNet half a cell
-    too far right and down.
+    right of and below the receptive fields' centres (where training may move what a cell looks at:
+    docs/placement.md).
     """
     return Frame.resized(tuple(input_shape), tuple(grid_shape))
 
