@@ -213,3 +213,14 @@ def test_limits_refuse_and_say_what_costs_most(planned):
         forecasting.check(planned, 0.99 * hours, None)
     with pytest.raises(ConfigError, match=r"limits.max_storage_gb: .*in 3 cell\(s\) of \d images. Make its"):
         forecasting.check(planned, None, 1e-9)
+
+
+def test_a_method_that_needs_an_autoencoder_is_forecast_with_one():
+    images = pd.DataFrame(
+        [("a", "test", True, 32, 32)], columns=["image", "split", "evaluated", "height", "width"]
+    )
+    labels = pd.DataFrame([("a", label, 1.0) for label in LABELS], columns=["image", "label", "value"])
+    network = Network("sononet16", {}, LABELS, 32, 8, torch.device("cpu"))
+    groups = [group("vae_reconstruction")]
+    found = forecasting.forecast(groups, {"small": network}, {"cxr": Dataset(images, labels)}, 4)
+    assert list(found["status"]) == ["ok"] and found["storage_bytes"][0] == 3 * 4 * 32 * 32
