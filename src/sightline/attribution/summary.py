@@ -10,19 +10,24 @@ import pandas as pd
 from sightline import tables
 
 CELL = ["dataset", "model", "condition", "method"]
-READ = [*CELL, "seed", "image", "status", "reason", "identity", "gap", "all_zero"]
+READ = ["seed", "image", "status", "reason", "identity", "gap", "all_zero"]
 
 
 def summarise(paths: Iterable[str | Path]) -> pd.DataFrame:
-    """Table `map_summary` of the tables `maps` at `paths`: counts by status, and the quartiles of the gap.
+    """Table `map_summary` of the tables `maps` at `paths`, a cell each: counts, quartiles of the gap.
 
     A row per dataset, model, condition and method, over seeds, images, targets and sources. The reason is the
     most frequent one of the maps that are not ok, the first by the alphabet of equals, without image names.
     """
-    parts = [tables.read("maps", path, columns=READ) for path in paths]
-    if not parts:
-        return tables.empty("map_summary")
-    rows = [dict(zip(CELL, key)) | _counted(cell) for key, cell in pd.concat(parts).groupby(CELL)]
+    seeds: dict[tuple, list] = {}
+    for path in paths:
+        keys = tables.read("maps", path, columns=CELL)
+        if len(keys):
+            seeds.setdefault(tuple(keys.iloc[0]), []).append(path)
+    rows = []
+    for key, found in sorted(seeds.items()):  # one cell's maps are held at a time
+        cell = pd.concat([tables.read("maps", path, columns=READ) for path in found])
+        rows.append(dict(zip(CELL, key)) | _counted(cell))
     return pd.DataFrame(rows, columns=list(tables.SCHEMAS["map_summary"].columns))
 
 

@@ -231,6 +231,14 @@ TERMS = {
         "The same architecture, not trained. What it scores is owed to the architecture and the image alone."
     ),
 }
+OF_MAPS = {
+    "Identity gap": (
+        "How far a map is from what its method's theory says it sums to, relative. Completeness: to the part "
+        "of the output that it explains; conservation: what is handed down from layer to layer stays the "
+        "same. A large gap says that a map is not what its method promises (too few steps, layers that it "
+        "cannot follow); a small one says nothing about whether the promise is worth having."
+    ),
+}
 LIMITS = (
     "Agreement with readers is not correctness: a map may show faithfully that a model looks elsewhere. "
     "Published values come from other models and other images, and are shown for orientation. All "
@@ -241,5 +249,7 @@ LIMITS = (
 def _reading(evidence: Evidence) -> Section:
     found = {*evidence.summary["metric"], *evidence.agreements["metric"]}
     metrics = [words.metric(name) for name in words.ordered(found, words.METRICS)]
-    terms = [(metric.title, metric.meaning) for metric in metrics if metric.meaning] + list(TERMS.items())
+    own = OF_MAPS if evidence.maps["identity"].notna().any() else {}
+    terms = [(metric.title, metric.meaning) for metric in metrics if metric.meaning]
+    terms += [*own.items(), *TERMS.items()]
     return Section("Limits, and how to read this page", "", [LIMITS, Terms(terms)])
