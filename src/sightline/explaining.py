@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -113,23 +113,22 @@ class Cell:
 
     def load(self, batch: Batch) -> Tensor:
         """The batch's pixels under the condition, normalised (B, 3, H, W)."""
-        stored = np.stack([self.pixels.get(image, self.setting.side, "explain") for image in batch.images])
+        stored = self._stored(batch.images)
         return explain_input(self.condition.pixels(stored, batch.images, self.setting.study_seed))
+
+    def _stored(self, images: Sequence[str]) -> np.ndarray:
+        """The pixels (B, H, W) as they are."""
+        return np.stack([self.pixels.get(image, self.setting.side, "explain") for image in images])
 
     @cached_property
     def model(self) -> Explained:
         """The trained network under the condition, with what methods need to know of it."""
         setting = self.setting
         architecture = network.architecture(setting.architecture)
-
-        def build() -> torch.nn.Module:
-            return architecture.build(len(setting.labels), **setting.arguments)
-
         side = self.plan[0].frames[0].shape if self.plan else (setting.side, setting.side)
         seed = derived_seed(setting.study_seed, "condition", *self._axes)
-        trained = weights.load(build(), self.files.weights)
         return Explained(
-            self.condition.network(trained, build, (3, *side), seed),
+            self.condition.network(self._trained(), self._build, (3, *side), seed),
             setting.labels,
             architecture.LAYERS,
             architecture.ATTENTION,
@@ -143,7 +142,38 @@ class Cell:
     @cached_property
     def choice(self) -> maps.Choice:
         """What is explained of each image."""
-        return maps.Choice(labels=self.setting.labels, truth=self.truth, **self.setting.targets)
+        return maps.Choice(
+            labels=self.setting.labels,
+            truth=self.truth,
+            embeddings=None if self.model.reference_images is None else self._embeddings,
+            unaltered=None if self.condition.kind == "clean" else self._unaltered,
+            **self.setting.targets,
+        )
+
+    def _build(self) -> torch.nn.Module:
+        setting = self.setting
+        architecture = network.architecture(setting.architecture)
+        return architecture.build(len(setting.labels), **setting.arguments)
+
+    def _trained(self) -> torch.nn.Module:
+        """The network with its trained weights."""
+        return weights.load(self._build(), self.files.weights)
+
+    @cached_property
+    def _before(self) -> torch.nn.Module:
+        """The trained network as no condition altered it, to be asked what it predicts."""
+        return self._trained().to(self._device).eval()
+
+    def _unaltered(self, images: Sequence[str]) -> np.ndarray:
+        """What the trained network says (B, n) of the images as they are."""
+        with torch.no_grad():
+            pixels = explain_input(self._stored(images)).to(self._device)
+            return self._before(pixels).float().cpu().numpy()
+
+    def _embeddings(self) -> Tensor:
+        """The network's outputs (G, D) of the reference images."""
+        with torch.no_grad():
+            return self.model.network(self.model.references).float().cpu()
 
     def truth(self, image: str) -> np.ndarray:
         """The true labels (n,) of `image` in the model's order, NaN where unknown."""

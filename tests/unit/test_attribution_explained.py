@@ -136,6 +136,21 @@ def test_each_image_has_its_own_classes(kind, names):
     assert torch.equal(again, values[[2, 2, 0]])
 
 
+def test_what_the_unaltered_model_predicts_is_explained_too():
+    before = OUTPUTS[:, ::-1]  # predicts c, d, b
+    asked = []
+
+    def unaltered(images):
+        asked.append(tuple(images))
+        return before
+
+    targets = Choice("predicted", LABELS, unaltered=unaltered).of(("x", "y", "z"), OUTPUTS)
+    assert [targets.of(image) for image in range(3)] == [("b", "c"), ("a", "d"), ("c", "b")]
+    assert asked == [("x", "y", "z")]
+    same = Choice("predicted", LABELS, unaltered=lambda _: OUTPUTS).of(("x", "y", "z"), OUTPUTS)
+    assert [same.of(image) for image in range(3)] == [("b",), ("a",), ("c",)]
+
+
 def test_all_classes_and_a_list_are_the_same_for_every_image():
     assert Choice("all_classes", LABELS).of(("x",), None).names == LABELS
     chosen = Choice("classes", LABELS, ("d", "a")).of(("x",), None)

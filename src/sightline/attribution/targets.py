@@ -173,7 +173,9 @@ class Choice:
     """Which targets of which image: one of `KINDS`, with its options.
 
     `truth` gives an image's true labels (n,), 1 where positive; only `labelled` kinds ask it. `embeddings`
-    gives the network's outputs (G, D) of the reference images; only `similarity` asks it.
+    gives the network's outputs (G, D) of the reference images; only `similarity` asks it. `unaltered` gives
+    the trained model's outputs (B, n) of the images as they are, where a condition alters one or the other:
+    what it predicts is then explained too, so that maps of one class can be compared across conditions.
     """
 
     kind: str
@@ -185,6 +187,7 @@ class Choice:
     pooling: str = "sum"
     gallery: str = "mean"
     embeddings: Callable[[], Tensor] | None = None
+    unaltered: Callable[[Sequence[str]], np.ndarray] | None = None
 
     def __post_init__(self) -> None:
         """Refuse an unknown kind with a `ConfigError`."""
@@ -214,7 +217,8 @@ class Choice:
             return _gallery(self.embeddings(), self.gallery)
         chosen: list[list[int]] = [[] for _ in names]
         if self.asks_outputs:
-            chosen = [[int(row.argmax())] for row in outputs]
+            seen = [outputs] if self.unaltered is None else [outputs, self.unaltered(names)]
+            chosen = [list(dict.fromkeys(int(row.argmax()) for row in rows)) for rows in zip(*seen)]
         if self.kind != "predicted":
             for one, name in zip(chosen, names):
                 one += [int(i) for i in np.flatnonzero(self.truth(name) == 1) if i not in one]
