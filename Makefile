@@ -7,7 +7,10 @@ RUN    := $(VENV)/bin/
 SNAKEMAKE := PATH="$(abspath $(VENV))/bin:$$PATH" $(RUN)snakemake --cores $(CORES)
 READY  := $(VENV)/.ready
 
-.PHONY: demo test lint open_cxr planted_truth benchmarks docs methods lock clean
+# libraries that check ours and do not install beside it (tests/oracles)
+ORACLES := gradcam_library quantus_library pysaliency_library
+
+.PHONY: demo test lint open_cxr planted_truth benchmarks docs methods oracles lock clean
 .DEFAULT_GOAL := demo
 
 demo: $(READY)          ## the demo study: a phantom, from raw files to results/demo/report.html
@@ -45,6 +48,19 @@ docs: $(READY)          ## pages that are made from the code: config/README.md
 methods: $(READY)       ## run every method on every network of tests/zoo.py: docs/methods.md and the table that a test holds
 	OMP_NUM_THREADS=1 PYTHONPATH=src $(RUN)python -m tests.matrix
 
+oracles: $(ORACLES:%=.oracles/%/.ready) ## numbers of libraries that check ours: tests/fixtures
+	for name in $(ORACLES); do OMP_NUM_THREADS=1 .oracles/$$name/bin/python -W ignore -m tests.oracles.$$name || exit 1; done
+
+# An oracle sees this project's packages (a .pth file names their folder) and has, installed without dependencies, itself and
+# what it lacks beside them. So there is one torch, of the version that its numbers are compared with, and no pin of an oracle
+# can move one of ours. Some are built from source: they need a C compiler.
+.oracles/%/.ready: tests/oracles/%.lock $(READY)
+	.tools/bin/uv venv --quiet --clear --python $(RUN)python .oracles/$*
+	.tools/bin/uv pip sync --quiet --python .oracles/$*/bin/python --require-hashes tests/oracles/$*.lock
+	$(RUN)python -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
+	  > "$$(.oracles/$*/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/sightline.pth"
+	@touch $@
+
 $(READY): requirements.lock
 	@$(PYTHON) -c "import sys; sys.version_info >= (3, 11) or exit('Sightline needs Python 3.11 or newer; PYTHON=python3.12 make ... names another one')"
 	@$(PYTHON) -c "import venv, ensurepip" 2>/dev/null || { echo "Python's venv module is missing: install the system package python3-venv"; exit 1; }
@@ -53,10 +69,12 @@ $(READY): requirements.lock
 	.tools/bin/uv pip sync --quiet --python $(RUN)python --require-hashes requirements.lock
 	@touch $@
 
-lock:                   ## resolve pyproject.toml's dependencies anew
+lock:                   ## resolve pyproject.toml's dependencies anew, and those of the oracles
 	test -x .tools/bin/uv || { $(PYTHON) -m venv .tools && .tools/bin/python -m pip install --quiet uv; }
 	.tools/bin/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra dev \
 	  pyproject.toml -o requirements.lock
+	for name in $(ORACLES); do .tools/bin/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-header --no-deps tests/oracles/$$name.in -o tests/oracles/$$name.lock || exit 1; done
 
 clean:                  ## what runs produce (data/ stays)
 	rm -rf results .snakemake

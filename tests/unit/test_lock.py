@@ -12,6 +12,7 @@ from sightline import provenance
 ROOT = Path(__file__).resolve().parents[2]
 LOCK = ROOT / "requirements.lock"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+ORACLES = sorted((ROOT / "tests/oracles").glob("*.lock"))
 ENVIRONMENTS = sorted((ROOT / "envs").glob("*.yaml"))
 
 
@@ -19,9 +20,9 @@ def normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def entries() -> dict[str, str]:
+def entries(lock: Path = LOCK) -> dict[str, str]:
     """Name -> the lock's lines of each distribution."""
-    text = re.sub(r"^\s*#.*\n", "", LOCK.read_text(), flags=re.MULTILINE)
+    text = re.sub(r"^\s*#.*\n", "", lock.read_text(), flags=re.MULTILINE)
     blocks = re.split(r"^(?=\S)", text, flags=re.MULTILINE)
     return {normal(re.split(r"[=\[ ]", block)[0]): block for block in blocks if block.strip()}
 
@@ -30,21 +31,37 @@ def pinned() -> dict[str, str]:
     return {name: re.search(r"==([^\s;\\]+)", block).group(1) for name, block in entries().items()}
 
 
-def test_every_entry_is_pinned_and_hashed():
+each_lock = pytest.mark.parametrize("lock", [LOCK, *ORACLES], ids=lambda path: path.name)
+
+
+def test_there_are_locks():
     assert len(entries()) > 100
+    assert len(ORACLES) == 3
+
+
+@each_lock
+def test_every_entry_is_pinned_and_hashed(lock):
     loose = [
         name
-        for name, block in entries().items()
+        for name, block in entries(lock).items()
         if not re.match(r"[\w.-]+(\[[\w,-]+\])?==", block)
         or not re.search(r"--hash=sha256:[0-9a-f]{64}", block)
     ]
     assert loose == []
 
 
-def test_no_address_of_an_index_is_in_it():
+@each_lock
+def test_no_address_of_an_index_is_in_it(lock):
     assert (
-        re.findall(r"(?m)^\s*(?:-i|--[a-z-]*(?:index|links)[a-z-]*)\b.*|https?://\S+", LOCK.read_text()) == []
+        re.findall(r"(?m)^\s*(?:-i|--[a-z-]*(?:index|links)[a-z-]*)\b.*|https?://\S+", lock.read_text()) == []
     )
+
+
+@pytest.mark.parametrize("lock", ORACLES, ids=lambda path: path.name)
+def test_an_oracle_locks_what_it_lacks_and_brings_nothing_of_ours(lock):
+    stated = [line for line in lock.with_suffix(".in").read_text().split("\n") if line and line[0] != "#"]
+    assert set(map(name_of, stated)) == set(entries(lock))
+    assert set(entries(lock)) & set(entries()) <= {"setuptools"}
 
 
 @pytest.mark.parametrize("group", ["dependencies", "dev"])
