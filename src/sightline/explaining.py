@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from sightline.attribution import maps
 from sightline.attribution.batches import Batch, plan
 from sightline.attribution.condition import Condition
 from sightline.attribution.explained import Explained, same_shape
+from sightline.attribution.neurons import neuron
 from sightline.models import network, vae, weights
 from sightline.models.inputs import MEAN, explain_input
 from sightline.preparation import Store, open_store
@@ -125,10 +126,9 @@ class Cell:
         """The trained network under the condition, with what methods need to know of it."""
         setting = self.setting
         architecture = network.architecture(setting.architecture)
-        side = self.plan[0].frames[0].shape if self.plan else (setting.side, setting.side)
         seed = derived_seed(setting.study_seed, "condition", *self._axes)
         return Explained(
-            self.condition.network(self._trained(), self._build, (3, *side), seed),
+            self.condition.network(self._trained(), self._build, self._input_shape, seed),
             setting.labels,
             architecture.LAYERS,
             architecture.ATTENTION,
@@ -180,8 +180,26 @@ class Cell:
         return self._truths.loc[image].to_numpy(dtype=float)
 
     def explanations(self, batches: Iterable[Batch]) -> Iterator[maps.Explanation]:
-        """`maps.run` of the cell's method over `batches`."""
-        return maps.run(self.method, self.model, batches, self.load, self.choice, self.setting.study_seed)
+        """`maps.run` of the cell's method over `batches`; outputs are the whole network's."""
+        if self.setting.targets["kind"] != "neuron":
+            return maps.run(self.method, self.model, batches, self.load, self.choice, self.setting.study_seed)
+        return self._of_neurons(batches)
+
+    def _of_neurons(self, batches: Iterable[Batch]) -> Iterator[maps.Explanation]:
+        """Maps of the network cut off at its neurons."""
+        targets = self.setting.targets
+        self.model.passes.input_shape = self._input_shape
+        cut, fixed = neuron(self.model, targets["layer"], targets["units"])
+        choice = replace(self.choice, fixed=fixed)
+        for found in maps.run(self.method, cut, batches, self.load, choice, self.setting.study_seed):
+            pixels = self.load(found.batch).to(self._device)
+            yield replace(found, outputs=maps.outputs_of(self.model, pixels))
+
+    @property
+    def _input_shape(self) -> tuple[int, ...]:
+        """(C, H, W) of the first batch."""
+        side = self.plan[0].frames[0].shape if self.plan else (self.setting.side, self.setting.side)
+        return (len(MEAN), *side)
 
     @cached_property
     def _truths(self) -> pd.DataFrame:

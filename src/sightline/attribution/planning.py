@@ -143,6 +143,7 @@ def most_targets(choice: Choice, references: int) -> Callable[[str], int]:
     same = {
         "predicted": 1,
         "classes": len(choice.classes),
+        "neuron": len(choice.units),
         "similarity": references if choice.gallery == "each" else 1,
     }
     if choice.kind in ("labelled", "predicted_and_labelled"):

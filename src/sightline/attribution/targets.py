@@ -39,9 +39,21 @@ OPTIONS = {
         "default": "mean",
         "description": "For `similarity`: to the mean direction of the reference images, or to each of them.",
     },
+    "layer": {
+        "type": "string",
+        "default": "",
+        "description": "For `neuron`: the module whose output holds the units.",
+    },
+    "units": {
+        "type": "array",
+        "items": {"type": ["integer", "array"]},
+        "default": [],
+        "description": "For `neuron`: channels (their mean over cells), or single cells as [channel, y, x].",
+    },
 }
 KINDS = (
-    "all_classes", "classes", "predicted", "labelled", "predicted_and_labelled", "region", "similarity"
+    "all_classes", "classes", "predicted", "labelled", "predicted_and_labelled", "region", "similarity",
+    "neuron",
 )  # fmt: skip
 CHOSEN_BY_OUTPUTS = ("predicted", "predicted_and_labelled", "region")
 
@@ -172,10 +184,11 @@ def _gallery(embeddings: Tensor, form: str) -> Targets:
 class Choice:
     """Which targets of which image: one of `KINDS`, with its options.
 
-    `truth` gives an image's true labels (n,), 1 where positive; only `labelled` kinds ask it. `embeddings`
-    gives the network's outputs (G, D) of the reference images; only `similarity` asks it. `unaltered` gives
-    the trained model's outputs (B, n) of the images as they are, where a condition alters one or the other:
-    what it predicts is then explained too, so that maps of one class can be compared across conditions.
+    `fixed` holds the targets of a network cut off at its neurons (`neurons.neuron`). `truth` gives an
+    image's true labels (n,), 1 where positive; only `labelled` kinds ask it. `embeddings` gives the network's
+    outputs (G, D) of the reference images; only `similarity` asks it. `unaltered` gives the trained model's
+    outputs (B, n) of the images as they are, where a condition alters one or the other: what it predicts is
+    then explained too, so that maps of one class can be compared across conditions.
     """
 
     kind: str
@@ -186,6 +199,9 @@ class Choice:
     threshold: float = 0.0
     pooling: str = "sum"
     gallery: str = "mean"
+    layer: str = ""
+    units: Sequence[int | Sequence[int]] = ()
+    fixed: Targets | None = None
     embeddings: Callable[[], Tensor] | None = None
     unaltered: Callable[[Sequence[str]], np.ndarray] | None = None
 
@@ -211,6 +227,10 @@ class Choice:
         if self.kind == "region":
             given = torch.from_numpy(outputs)
             return frozen_regions(given, self.labels, self.rule, self.threshold, self.pooling)
+        if self.kind == "neuron":
+            if self.fixed is None:
+                raise ConfigError("targets of kind 'neuron' are those of a network cut off at its layer")
+            return self.fixed
         if self.kind == "similarity":
             if self.embeddings is None:
                 raise ConfigError("targets of kind 'similarity' need reference images; the study has none")
