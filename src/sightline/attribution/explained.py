@@ -247,11 +247,12 @@ class Explained:
         """
         if self.placement == "usual_resize":
             return usual_resize(input_shape[1:], grid)
-        key = (layer, tuple(input_shape))
+        shape = tuple(input_shape)
+        key = ("place", layer, shape)
         if key not in self._known:
             names = [name for name, _ in self.network.named_modules() if name]
             found = place(self.network, names, input_shape)  # one forward for all
-            self._known.update({(name, tuple(input_shape)): placed for name, placed in found.items()})
+            self._known.update({("place", name, shape): placed for name, placed in found.items()})
         frame = self._known[key] or self._frame_of_tokens(layer, grid)
         if frame is None or frame.shape != tuple(grid):
             raise NotApplicable(
