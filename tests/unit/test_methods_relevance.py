@@ -8,7 +8,7 @@ from torch import nn
 from sightline.attribution import excitation
 from sightline.attribution.maps import Explained, Images, NotApplicable, Targets, classes
 from sightline.attribution.methods import contrastive_excitation_backprop as contrastive
-from sightline.attribution.methods import excitation_backprop, lrp
+from sightline.attribution.methods import excitation_backprop, guided_activation, layer_deeplift, lrp
 from tests.zoo import ZOO
 
 RELU = ("resnet", "densenet", "resnet3d")
@@ -246,3 +246,27 @@ def test_passes_are_those_of_the_cost(method):
     method.explain(model, images, targets)
     counted = model.passes.forwards - before[0], model.passes.backwards - before[1]
     assert counted == (2 * cost.forwards, 2 * cost.backwards)
+
+
+class Listed(nn.Module):
+    """Layers in a list, which is a module that never runs itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.blocks = nn.ModuleList([nn.Conv2d(2, 4, 3), nn.Conv2d(4, 3, 3)])
+
+    def forward(self, x):
+        for block in self.blocks:
+            x = torch.relu(block(x))
+        return x.mean(dim=(2, 3))
+
+
+@pytest.mark.parametrize(
+    ("method", "named"),
+    [(excitation_backprop, "layers"), (layer_deeplift, "layers"), (guided_activation, "layer")],
+)
+def test_a_module_that_gives_no_tensor_is_no_layer(method, named):
+    model, images = Explained(Listed(), ("a", "b", "c")), Images.of(torch.rand((1, 2, 8, 8)))
+    with pytest.raises(NotApplicable, match="layer 'blocks' gives no tensor"):
+        option = ["blocks"] if named == "layers" else "blocks"
+        method.explain(model, images, classes(model.labels), **{named: option})

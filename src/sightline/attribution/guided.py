@@ -108,6 +108,17 @@ def as_maps(found: Guided, images: Images, names: tuple[str, ...]) -> list[Maps]
     ]
 
 
+@dataclass
+class _Switch:
+    """A rule (of `RULES`) that can be switched off. It knows nothing of the pass, whose graph keeps it."""
+
+    rule: str
+    on: bool = True
+
+    def __call__(self, call: Call, upper: Tensor) -> list[Tensor]:
+        return RULES[self.rule](call, upper) if self.on else call.pull(upper)
+
+
 class _Watched:
     """A batch's forward through the network with a rule at its ReLUs that can be switched off."""
 
@@ -116,22 +127,17 @@ class _Watched:
         if reason:
             raise NotApplicable(reason)
         traced = graph.verify(model.unshared, model.network, images.pixels)
-        self.on = True
+        self.switch = _Switch(rule)
         names = () if layer is None else (layer,)
-        self.network = Propagation(
-            traced, dict.fromkeys(graph.nodes(traced, "relu"), self._switched(rule)), names
-        )
+        self.network = Propagation(traced, dict.fromkeys(graph.nodes(traced, "relu"), self.switch), names)
         self.pixels = images.pixels.detach().clone().requires_grad_()
         with torch.enable_grad():
             self.outputs = model.passes.watch(self.network)(self.pixels)
 
-    def _switched(self, rule: str):
-        return lambda call, upper: RULES[rule](call, upper) if self.on else call.pull(upper)
-
     def differentiate(self, scalar: Tensor) -> tuple[Tensor, Tensor]:
         """The gradients (B, C, *S) of the sum over images of `scalar` (B,): guided, plain."""
         found = []
-        for self.on in (True, False):
+        for self.switch.on in (True, False):
             (gradient,) = torch.autograd.grad(scalar.sum(), self.pixels, retain_graph=True, allow_unused=True)
             if gradient is None:
                 raise NotApplicable("the target does not depend on the image")

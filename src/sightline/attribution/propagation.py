@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
+from sightline.attribution.explained import NotApplicable
+
 
 @dataclass(frozen=True)
 class Call:
@@ -49,6 +51,10 @@ class Propagation(nn.Module):
         super().__init__()
         self.traced, self.rules = traced, dict(rules)
         last = {node.target: node for node in traced.graph.nodes if node.op == "call_module"}
+        names = list(names)
+        missing = [name for name in names if name not in last]
+        if missing:
+            raise NotApplicable(f"layer '{missing[0]}' gives no tensor")
         self.named = {last[name]: name for name in names}
         self.layers: dict[str, Tensor] = {}
         self.seen: dict[fx.Node, tuple[tuple[Tensor, ...], Tensor]] = {}
@@ -80,21 +86,32 @@ class _Run(fx.Interpreter):
     def _ruled(self, node: fx.Node, rule: Rule) -> Tensor:
         flat, structure = tree_flatten(self.fetch_args_kwargs_from_env(node))
         where = [index for index, one in enumerate(flat) if isinstance(one, Tensor)]
+        inputs = [flat[index] for index in where]
+        others = [None if isinstance(one, Tensor) else one for one in flat]
+        traced = self.module  # the graph keeps the function: a function that kept this run, which keeps the
+        # outputs, would never be freed, nor would they
 
         def function(*tensors: Tensor) -> Tensor:
-            values = list(flat)
+            values = list(others)
             for index, tensor in zip(where, tensors):
                 values[index] = tensor
-            args, kwargs = tree_unflatten(values, structure)
-            return getattr(self, node.op)(node.target, args, kwargs)
+            return _called(traced, node, *tree_unflatten(values, structure))
 
-        inputs = [flat[index] for index in where]
         if torch.is_grad_enabled() and any(one.requires_grad for one in inputs):
             return _Ruled.apply(node, function, rule, *inputs)
         output = function(*inputs)
         if not torch.is_grad_enabled():
             self.owner.seen[node] = (tuple(inputs), output)
         return output
+
+
+def _called(traced: fx.GraphModule, node: fx.Node, args: tuple, kwargs: dict) -> Tensor:
+    """What a node calls, of `args` and `kwargs`."""
+    if node.op == "call_module":
+        return traced.get_submodule(node.target)(*args, **kwargs)
+    if node.op == "call_method":
+        return getattr(args[0], node.target)(*args[1:], **kwargs)
+    return node.target(*args, **kwargs)
 
 
 class _Ruled(torch.autograd.Function):
