@@ -111,6 +111,11 @@ def test_a_part_that_cannot_be_traced_stays_whole():
     assert graph.verify(traced, network, x) is traced and torch.equal(traced(x[:1]), network(x[:1]))
 
 
+class Squared(nn.Module):
+    def forward(self, x):
+        return torch.add(x, x) * x.mean() + x * x
+
+
 class Attention(nn.Module):
     def forward(self, x):
         weights = torch.softmax(x @ x.transpose(1, 2) / 2, dim=-1)
@@ -131,6 +136,7 @@ def test_kinds_of_what_is_not_affine():
     assert graph.activations(Attention().eval()) == {
         "product": 3, "softmax": 1, "sigmoid": 1, "abs": 1, "quotient": 2
     }  # fmt: skip
+    assert graph.activations(Squared().eval()) == {"product": 2}  # a square too is one
 
 
 def test_architectures_of_our_own():

@@ -168,13 +168,18 @@ def nodes(traced: fx.GraphModule, kind: str) -> list[fx.Node]:
 
 
 def dependent(traced: fx.GraphModule) -> dict[fx.Node, int]:
-    """The nodes whose values depend on the image, in order, with how many of their inputs do."""
+    """The nodes whose values depend on the image, in order, with how many of their arguments do.
+
+    One that is given twice counts twice: x * x is no more affine than x * y.
+    """
     found: dict[fx.Node, int] = {}
     for node in traced.graph.nodes:
         if node.op == "placeholder":
             found[node] = 0
         elif node.op not in ("get_attr", "output") and not gives_shape(node):
-            count = sum(one in found for one in node.all_input_nodes)
+            given: list[fx.Node] = []
+            fx.node.map_arg((node.args, node.kwargs), given.append)
+            count = sum(one in found for one in given)
             if count:
                 found[node] = count
     return found
