@@ -39,7 +39,7 @@ open_cxr: $(READY)      ## real films and gaze; SIGHTLINE_REAL_DATA names the fo
 planted_truth: $(READY) ## does the truth that the phantom plants come out?
 	$(SNAKEMAKE) --configfile config/planted_truth.yaml
 
-benchmarks: $(READY)    ## speed and memory, as ratios measured in one run
+benchmarks: $(READY) .oracles/gradcam_library/.ready ## speed and memory, as ratios measured in one run
 	OMP_NUM_THREADS=1 PYTHONPATH=src $(RUN)python -m benchmarks
 
 docs: $(READY)          ## pages that are made from the code: config/README.md

@@ -17,6 +17,7 @@ NAMES = (
     "gaze",
     "scores",
     "gradcam",
+    "cam_libraries",
     "perturbation",
     "placement",
     "intervals",
