@@ -23,7 +23,7 @@ from sightline.attribution.methods import (
 )
 from sightline.attribution.targets import own_classes
 from sightline.frames import resample
-from tests.zoo import LABELS, ZOO
+from tests.zoo import LABELS, ZOO, randomised
 
 build = cache(lambda name: ZOO[name]())
 ALL = classes(LABELS)
@@ -259,6 +259,20 @@ def test_the_map_is_the_sum_of_its_parts_in_their_places():
     assert found.gap.max() < 1e-5  # the linear layer's own bias counts, though it has no place
     (rescaled,) = fullgrad.explain(model, images, ALL, rescaled=True)
     assert not rescaled.signed and rescaled.values.min() >= 0 and rescaled.values.max() <= 1 + 3
+
+
+def test_biases_of_normalisations_with_an_activation_inside_count_before_it():
+    from timm.layers import BatchNormAct2d
+
+    network = randomised(
+        nn.Sequential(
+            nn.Conv2d(1, 3, 3), BatchNormAct2d(3), nn.Conv2d(3, 4, 3), BatchNormAct2d(4),
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 4),
+        ), 1
+    )  # fmt: skip
+    model, images = Explained(network, LABELS), noise_images((1, 8, 8))
+    (found,) = fullgrad.explain(model, images, ALL)
+    assert found.gap.max() < 1e-4
 
 
 def test_a_branch_that_a_target_does_not_see_counts_for_nothing():

@@ -7,7 +7,7 @@ proposition 1); batch normalisation's shift by its running mean is such a bias.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
@@ -15,8 +15,10 @@ from math import prod
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
+from torch.overrides import TorchFunctionMode
 
 from sightline.attribution import graph
 from sightline.attribution.gradients import Recorded, completeness
@@ -138,11 +140,15 @@ def biased(network: nn.Module) -> dict[str, tuple[nn.Module, Tensor]]:
 
 @contextmanager
 def watched(modules: dict[str, tuple[nn.Module, Tensor]]) -> Iterator[list[Call]]:
-    """While active, every run of the modules is noted, in order."""
+    """While active, every run of the modules is noted, in order: their outputs as the bias leaves them.
+
+    A normalisation's is what the function gives, for its module may have an activation inside (timm's
+    BatchNormAct2d).
+    """
     calls: list[Call] = []
 
     def note(name: str, bias: Tensor):
-        def hook(module: nn.Module, _inputs: tuple, output: Tensor) -> Tensor:
+        def hook(module: nn.Module | None, _inputs: tuple, output: Tensor) -> Tensor:
             last = isinstance(module, nn.Linear)
             shape = bias.shape if last else (-1, *[1] * (output.ndim - 2))
             calls.append(Call(name, bias.view(shape), output))
@@ -150,12 +156,35 @@ def watched(modules: dict[str, tuple[nn.Module, Tensor]]) -> Iterator[list[Call]
 
         return hook
 
-    handles = [module.register_forward_hook(note(name, bias)) for name, (module, bias) in modules.items()]
+    plain, norms = {}, {}
+    for name, (module, bias) in modules.items():
+        if isinstance(module, _BatchNorm):
+            norms[id(module.running_mean)] = note(name, bias)
+        else:
+            plain[module] = note(name, bias)
+    handles = [module.register_forward_hook(hook) for module, hook in plain.items()]
     try:
-        yield calls
+        with _Normalisations(norms):
+            yield calls
     finally:
         for handle in handles:
             handle.remove()
+
+
+class _Normalisations(TorchFunctionMode):
+    """Gives what `functional.batch_norm` makes with a known running mean to that one's hook."""
+
+    def __init__(self, hooks: dict[int, Callable]):
+        super().__init__()
+        self.hooks = hooks
+
+    def __torch_function__(self, function, types, arguments=(), keywords=None):
+        result = function(*arguments, **(keywords or {}))
+        if function is not functional.batch_norm:
+            return result
+        mean = arguments[1] if len(arguments) > 1 else (keywords or {}).get("running_mean")
+        hook = self.hooks.get(id(mean))
+        return result if hook is None else hook(None, (), result)
 
 
 def part(share: Tensor, rescaled: bool) -> Tensor:
