@@ -58,6 +58,30 @@ def test_a_last_grid_whose_cells_have_no_place_is_refused_and_no_earlier_one_tak
         model.frame("layer4", (3, 64, 64), (2, 2))
 
 
+@pytest.mark.parametrize("placement", ["true", "usual_resize"])
+def test_layers_with_channels_last_are_refused_and_merged_tokens_have_no_last_layer(placement):
+    import timm
+
+    network = timm.create_model(
+        "swin_tiny_patch4_window7_224", img_size=32, window_size=4, embed_dim=12, depths=(1, 1),
+        num_heads=(1, 2), num_classes=2,
+    )  # fmt: skip
+    model = Explained(network, LABELS, placement=placement)
+    model.passes.input_shape = (3, 32, 32)
+    for name, shape in (("norm", (2, 4, 4, 24)), ("layers.0.blocks.0", (2, 8, 8, 12))):
+        with pytest.raises(NotApplicable, match=f"'{name}' gives .* cells before channels"):
+            model.grid(name, torch.zeros(shape))
+    with pytest.raises(NotApplicable, match="name one"):  # the patches' tokens are those of the first stage
+        model.modules(["last"])
+
+
+def test_a_grid_that_a_network_shrinks_unevenly_keeps_its_channels():
+    network = nn.Sequential(nn.Conv2d(1, 8, 3, stride=(1, 2), padding=1), nn.Flatten(), nn.Linear(256, 4))
+    model = Explained(network, LABELS)
+    model.passes.input_shape = (1, 8, 8)
+    assert model.grid("0", torch.zeros(2, 8, 8, 4)).shape == (2, 8, 8, 4)
+
+
 def test_tokens_lie_on_the_grid_of_their_patches():
     model, images = ZOO["vit"]()
     tokens = model.tokens()

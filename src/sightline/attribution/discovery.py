@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from sightline.attribution.layers import place
 from sightline.frames import Frame
 
+UNEVEN = 1.25  # a grid whose sides are shrunk as unequally as this may be none
 MOST_PREFIX = 8  # tokens before those of the patches: class token, distillation token, registers
 
 
@@ -51,7 +52,8 @@ def last_grid(network: nn.Module, input_shape: tuple[int, ...]) -> str | None:
 
     `input_shape` is (C, [D,] H, W). A grid has more than one cell; whether its cells have a place shows when
     it is asked for. In a transformer the tokens are the grid, where the outputs depend on those of the
-    patches (with a class token: what the last attention reads). None where there is none.
+    patches (with a class token: what the last attention reads). None where there is none, or where tokens
+    become fewer on the way: those of the patches are then not the last.
     """
     seen = _watched(network, input_shape)
     if not seen.outputs.requires_grad:
@@ -61,6 +63,8 @@ def last_grid(network: nn.Module, input_shape: tuple[int, ...]) -> str | None:
     dims = len(input_shape) - 1
     tokens = _tokens(network, seen, input_shape)
     for name, output in reversed(seen.given[: seen.final]):
+        if tokens is not None and _is_merged(output, tokens):
+            return None
         is_grid = output.ndim == dims + 2 and prod(output.shape[2:]) > 1
         if not (is_grid if tokens is None else _is_laid(output, tokens)):
             continue
@@ -80,8 +84,27 @@ def token_grid(network: nn.Module, input_shape: tuple[int, ...]) -> TokenGrid | 
     return _tokens(network, _watched(network, input_shape), input_shape)
 
 
+def looks_channels_last(shape: tuple[int, ...], input_shape: tuple[int, ...]) -> bool:
+    """Whether a tensor of `shape` is rather (B, *grid, K) than (B, K, *grid).
+
+    By its sides alone: a grid has about the proportions of the input (C, [D,] H, W).
+    """
+
+    def distortion(grid: tuple[int, ...]) -> float:
+        shares = [cells / side for cells, side in zip(grid, input_shape[1:])]
+        return max(shares) / min(shares)
+
+    return distortion(shape[1:-1]) < distortion(shape[2:]) and distortion(shape[2:]) > UNEVEN
+
+
 def _is_laid(output: Tensor, tokens: TokenGrid) -> bool:
     return output.ndim == 3 and output.shape[1:] == (tokens.prefix + tokens.cells, tokens.width)
+
+
+def _is_merged(output: Tensor, tokens: TokenGrid) -> bool:
+    """Whether a module gave one image's tokens in another number than the patches have (Swin)."""
+    several = output.ndim == 3 and len(output) == 1 and output.shape[1] > MOST_PREFIX
+    return several and output.shape[1] != tokens.prefix + tokens.cells
 
 
 def _tokens(network: nn.Module, seen: _Pass, input_shape: tuple[int, ...]) -> TokenGrid | None:

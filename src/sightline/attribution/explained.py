@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sightline.attribution.discovery import TokenGrid, last_grid, token_grid
+from sightline.attribution.discovery import TokenGrid, last_grid, looks_channels_last, token_grid
 from sightline.attribution.layers import place, usual_resize
 from sightline.errors import ConfigError
 from sightline.frames import Frame
@@ -229,9 +229,14 @@ class Explained:
         """The output of module `name` as channels on a grid (B, K, *grid), differentiable.
 
         Tokens (B, L, K) are laid out on the patch grid, those before the patches (class token) left out.
-        Raises `NotApplicable` where it is neither.
+        Raises `NotApplicable` where it is neither, or has its channels last (Swin's layers).
         """
         if isinstance(output, Tensor) and output.ndim == self.spatial_dims + 2:
+            if looks_channels_last(output.shape, self.input_shape) and self._placed(name) is None:
+                raise NotApplicable(
+                    f"layer '{name}' gives {tuple(output.shape)}, which looks like cells before channels: "
+                    "choose a layer with channels first"
+                )
             return output
         if isinstance(output, Tensor) and output.ndim == 3:
             tokens = self.tokens()
@@ -247,19 +252,23 @@ class Explained:
         """
         if self.placement == "usual_resize":
             return usual_resize(input_shape[1:], grid)
-        shape = tuple(input_shape)
-        key = ("place", layer, shape)
-        if key not in self._known:
-            names = [name for name, _ in self.network.named_modules() if name]
-            found = place(self.network, names, input_shape)  # one forward for all
-            self._known.update({("place", name, shape): placed for name, placed in found.items()})
-        frame = self._known[key] or self._frame_of_tokens(layer, grid)
+        frame = self._placed(layer, input_shape) or self._frame_of_tokens(layer, grid)
         if frame is None or frame.shape != tuple(grid):
             raise NotApplicable(
                 f"the place of layer '{layer}' in the input does not follow from the network's operations; "
                 "choose another layer, or the run's placement 'usual_resize'"
             )
         return frame
+
+    def _placed(self, layer: str, input_shape: tuple[int, ...] | None = None) -> Frame | None:
+        """The place of module `layer`, by default in inputs of the last shape, as the operations give it."""
+        shape = self.input_shape if input_shape is None else tuple(input_shape)
+        key = ("place", layer, shape)
+        if key not in self._known:
+            names = [name for name, _ in self.network.named_modules() if name]
+            found = place(self.network, names, shape)  # one forward for all
+            self._known.update({("place", name, shape): placed for name, placed in found.items()})
+        return self._known.get(key)
 
     def _frame_of_tokens(self, layer: str, grid: tuple[int, ...]) -> Frame | None:
         """Tokens lie where the patches lie that they were made of, as far as a layer keeps their order."""
