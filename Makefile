@@ -43,7 +43,7 @@ benchmarks: $(READY) .oracles/gradcam_library/.ready ## speed and memory, as rat
 	OMP_NUM_THREADS=1 PYTHONPATH=src $(RUN)python -m benchmarks
 
 docs: $(READY)          ## pages that are made from the code: config/README.md
-	PYTHONPATH=src $(RUN)python -m sightline.study workflow/schemas/config.schema.yaml > config/README.md
+	PYTHONPATH=src $(RUN)python -m sightline.study.grid workflow/schemas/config.schema.yaml > config/README.md
 
 methods: $(READY)       ## run every method on every network of tests/zoo.py: docs/methods.md and the table that a test holds
 	OMP_NUM_THREADS=1 PYTHONPATH=src $(RUN)python -m tests.matrix

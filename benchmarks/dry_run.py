@@ -13,7 +13,7 @@ import yaml
 from benchmarks.demo import environment, finished, snakemake
 from benchmarks.measuring import Row, below, load
 from sightline.datasets import dataset as upstream
-from sightline.study import Study
+from sightline.study.grid import Study
 
 FINISHED, FULL = 10, 15  # seconds
 REPEATS = 3

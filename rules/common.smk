@@ -7,11 +7,15 @@ ROOT = Path(workflow.basedir).parent
 SOURCE = ROOT / "src"
 sys.path.insert(0, str(SOURCE))
 
-from sightline import provenance, seals, study_artifacts, study_costs, study_shown, study_training
+from sightline import provenance, seals
+from sightline.study import artifacts as study_artifacts
+from sightline.study import costs as study_costs
+from sightline.study import shown as study_shown
+from sightline.study import training as study_training
 from sightline.datasets import dataset as upstream
 from sightline.errors import SightlineError
-from sightline.modules import full_name
-from sightline.study import Study, importable_by_jobs
+from sightline.modules import full_name, importable_by_jobs
+from sightline.study.grid import Study
 
 importable_by_jobs(SOURCE)
 

@@ -17,8 +17,8 @@ from sightline import tables
 from sightline.attribution import maps
 from sightline.attribution.batches import Batch, plan
 from sightline.attribution.condition import Condition
+from sightline.attribution.engines.neurons import neuron
 from sightline.attribution.explained import Explained, same_shape
-from sightline.attribution.neurons import neuron
 from sightline.models import network, vae, weights
 from sightline.models.inputs import MEAN, explain_input
 from sightline.preparation import Store, open_store

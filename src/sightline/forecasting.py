@@ -98,7 +98,7 @@ def forecast(
 ) -> pd.DataFrame:
     """Table `planned_costs`: a row per group of cells that cost the same, and one per probe of them.
 
-    Groups are those of `study_costs.alike`.
+    Groups are those of `study.costs.alike`.
     """
     rows = []
     for where in sorted({(group["dataset"], group["model"]) for group in groups}):

@@ -66,3 +66,8 @@ def _load_file(path: Path) -> ModuleType:
             del sys.modules[name]
             raise
     return sys.modules[name]
+
+
+def importable_by_jobs(source: Path) -> None:
+    """Let the processes that this one starts import what lies in `source`, without an installation."""
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(source), *filter(None, [os.environ.get("PYTHONPATH")])])

@@ -10,7 +10,7 @@ import yaml
 from sightline import modules
 from sightline.errors import ConfigError
 from sightline.models.network import architecture, build
-from sightline.study import Study
+from sightline.study.grid import Study
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = yaml.safe_load((ROOT / "tests/workflow/study.yaml").read_text())

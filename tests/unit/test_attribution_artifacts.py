@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from sightline import options, tables
-from sightline.attribution import artifact, ascent
+from sightline.attribution import artifact
 from sightline.attribution.artifacts import (
     deep_dream,
     feature_visualisation,
@@ -15,6 +15,7 @@ from sightline.attribution.artifacts import (
     tcav,
 )
 from sightline.attribution.batches import Batch
+from sightline.attribution.engines import ascent
 from sightline.attribution.maps import Explained, NotApplicable
 from sightline.attribution.material import Material
 from sightline.frames import Frame

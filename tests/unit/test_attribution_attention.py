@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sightline.attribution import attention
+from sightline.attribution.engines import attention
 from sightline.attribution.maps import Explained, Images, NotApplicable, classes, no_class
 from sightline.attribution.methods import attention as named_attention
 from sightline.attribution.methods import attention_heads, attention_rollout, chefer

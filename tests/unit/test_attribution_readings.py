@@ -20,7 +20,7 @@ from sightline.attribution.readings import (
     read_all,
 )
 from sightline.frames import Frame, resample
-from sightline.study_names import CLASS_MIXES
+from sightline.study.names import CLASS_MIXES
 
 ROOT = Path(__file__).resolve().parents[2]
 

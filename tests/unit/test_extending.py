@@ -17,7 +17,7 @@ from sightline.errors import ConfigError, SightlineError
 from sightline.frames import Frame
 from sightline.models.inputs import explain_input
 from sightline.models.network import architecture, build, check
-from sightline.study import Study
+from sightline.study.grid import Study
 from tests.unit.small_trainings import films, trained
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -6,7 +6,7 @@ import torch
 from scipy import ndimage
 from torch import nn
 
-from sightline.attribution import fills
+from sightline.attribution.engines import fills
 from sightline.attribution.maps import Explained, NotApplicable
 
 SHAPES = [(3, 24, 20), (1, 9, 12, 7)]

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sightline.attribution import graph
+from sightline.attribution.engines import graph
 from sightline.attribution.maps import NotApplicable
 from sightline.models.network import build
 

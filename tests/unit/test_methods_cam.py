@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from sightline.attribution import cam
+from sightline.attribution.engines import cam
 from sightline.attribution.maps import (
     Choice,
     Explained,

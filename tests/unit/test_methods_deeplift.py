@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from sightline.attribution import graph, rescale
+from sightline.attribution.engines import graph, rescale
 from sightline.attribution.maps import Explained, Images, classes
 from sightline.attribution.methods import deeplift, deeplift_shap, layer_deeplift, layer_deeplift_shap
 from tests.zoo import ZOO

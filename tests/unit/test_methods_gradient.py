@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sightline.attribution import fills, paths
+from sightline.attribution.engines import fills, paths
 from sightline.attribution.maps import Explained, Images, NotApplicable, Targets, classes
 from sightline.attribution.methods import (
     activation,

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from sightline.attribution import guided
+from sightline.attribution.engines import guided
 from sightline.attribution.maps import Explained, Images, NotApplicable, classes, no_class
 from sightline.attribution.methods import deconvolution, guided_activation, guided_backprop
 from tests.zoo import ZOO

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from sightline.attribution import paths
+from sightline.attribution.engines import paths
 from sightline.attribution.maps import Explained, Images, NotApplicable, classes, no_class
 from sightline.attribution.methods import (
     activation,

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from sightline.attribution import smooth_masks as smooth
+from sightline.attribution.engines import smooth_masks as smooth
+from sightline.attribution.engines.masking import inside_windows, windows
 from sightline.attribution.maps import Images, NotApplicable, classes
-from sightline.attribution.masking import inside_windows, windows
 from sightline.attribution.methods import extremal_perturbation, occlusion, rise
 from tests.unit.small_networks import LABELS, SHAPES, convolutions, drawn, explained, images, linear
 
@@ -225,7 +225,7 @@ def test_rise_masks_are_an_enlarged_grid_cut_out_at_a_shift(dims):
 @pytest.mark.parametrize("dims", [2, 3])
 @pytest.mark.parametrize("fill", ["zero", "blurred"])
 def test_rise_is_the_mean_of_masks_by_outputs(dims, fill):
-    from sightline.attribution import fills
+    from sightline.attribution.engines import fills
 
     model, given = convolutions(dims), images(SHAPES[dims])
     options = {"masks": 23, "cells": 3, "keep": 0.4}

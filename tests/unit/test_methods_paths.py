@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from sightline.attribution import fills, paths
-from sightline.attribution.identities import relative_gap
+from sightline.attribution.engines import fills, paths
+from sightline.attribution.engines.identities import relative_gap
 from sightline.attribution.maps import Explained, Images, Targets, classes
 from sightline.attribution.methods import gradient_shap, integrated_gradients
 from sightline.attribution.targets import own_classes

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from sightline.attribution import excitation
+from sightline.attribution.engines import excitation
 from sightline.attribution.maps import Explained, Images, NotApplicable, Targets, classes
 from sightline.attribution.methods import contrastive_excitation_backprop as contrastive
 from sightline.attribution.methods import excitation_backprop, guided_activation, layer_deeplift, lrp

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from sightline.attribution import fills
+from sightline.attribution.engines import fills
 from sightline.attribution.maps import Images, NotApplicable, classes
 from sightline.attribution.methods import score_cam
 from sightline.frames import Frame, resample

@@ -9,6 +9,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
+from sightline.attribution.engines.superpixels import cells, features, own_means, stored
 from sightline.attribution.maps import Images, NotApplicable, classes
 from sightline.attribution.methods import (
     feature_ablation,
@@ -17,7 +18,6 @@ from sightline.attribution.methods import (
     lime,
     shapley_sampling,
 )
-from sightline.attribution.superpixels import cells, features, own_means, stored
 from tests.unit.small_networks import LABELS, SHAPES, convolutions, drawn, images, linear
 
 

@@ -11,7 +11,7 @@ from sightline.datasets import dataset
 from sightline.metrics.similarity import sauc
 from sightline.phantom import tree
 from sightline.scoring import others
-from sightline.study import Study
+from sightline.study.grid import Study
 
 ROOT = Path(__file__).resolve().parents[2]
 DWELLS = (0.0, 0.2, 0.45, 0.8)

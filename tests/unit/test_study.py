@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sightline import study_costs, study_training
 from sightline.errors import ConfigError
-from sightline.study import Cell, Study
+from sightline.study import costs as study_costs
+from sightline.study import training as study_training
+from sightline.study.grid import Cell, Study
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from sightline.attribution.batches import Batch
+from sightline.attribution.engines.neurons import neuron
 from sightline.attribution.maps import Choice, Explained, Method, run
-from sightline.attribution.neurons import neuron
 from sightline.attribution.targets import frozen_regions, similarity
 from sightline.errors import ConfigError
 from sightline.frames import Frame

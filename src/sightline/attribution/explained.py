@@ -149,7 +149,7 @@ class Explained:
 
         Weights are shared, outputs equal to the bit. Raises `NotApplicable` where it cannot be traced.
         """
-        from sightline.attribution import graph
+        from sightline.attribution.engines import graph
 
         return self.passes.watch(graph.unshared(self.network).eval())
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from sightline.attribution import batches
-from sightline.attribution.cam import leaves
+from sightline.attribution.engines.cam import leaves
 from sightline.attribution.explained import Cost, Explained, NotApplicable
 from sightline.attribution.maps import FAILURES, MACHINE, Method
 from sightline.attribution.probing import Probe

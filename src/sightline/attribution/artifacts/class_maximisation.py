@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sightline.attribution import ascent
 from sightline.attribution.artifact import Artifact
+from sightline.attribution.engines import ascent
 from sightline.attribution.explained import Explained
 from sightline.attribution.material import Material
 from sightline.attribution.targets import Targets

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sightline.attribution import ascent
 from sightline.attribution.artifact import Artifact
+from sightline.attribution.engines import ascent
 from sightline.attribution.explained import Explained
 from sightline.attribution.material import Material
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import torch
 
-from sightline.attribution import ascent
 from sightline.attribution.artifact import Artifact
+from sightline.attribution.engines import ascent
 from sightline.attribution.explained import Explained
 from sightline.attribution.material import Material
 

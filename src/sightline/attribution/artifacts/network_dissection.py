@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from sightline.attribution.artifact import Artifact
+from sightline.attribution.engines.gradients import layer_values
 from sightline.attribution.explained import Explained, NotApplicable
-from sightline.attribution.gradients import layer_values
 from sightline.attribution.material import Material
 from sightline.frames import Frame, resample
 

@@ -18,8 +18,8 @@ import numpy as np
 import torch
 
 from sightline.attribution.artifact import Artifact
+from sightline.attribution.engines.gradients import at_layers
 from sightline.attribution.explained import Explained, NotApplicable
-from sightline.attribution.gradients import at_layers
 from sightline.attribution.material import Material
 from sightline.attribution.targets import Targets
 from sightline.attribution.targets import classes as class_targets

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sightline.attribution.gradients import layer_maps, layer_values
+from sightline.attribution.engines.gradients import layer_maps, layer_values
+from sightline.attribution.engines.paths import ROUNDING
 from sightline.attribution.maps import Cost, Explained, Images, Maps, NotApplicable, Targets
-from sightline.attribution.paths import ROUNDING
 
 OPTIONS = {
     "layers": {

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import torch
 
-from sightline.attribution import attention
+from sightline.attribution.engines import attention
 from sightline.attribution.maps import Cost, Explained, Images, Maps, NotApplicable, Targets
 
 OPTIONS = {

@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from sightline.attribution import cam, graph
+from sightline.attribution.engines import cam, graph
 from sightline.attribution.maps import Explained, Images, Maps, NotApplicable, Targets
 
 OPTIONS = {

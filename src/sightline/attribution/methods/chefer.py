@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sightline.attribution import attention
+from sightline.attribution.engines import attention
 from sightline.attribution.maps import Cost, Explained, Images, Maps, Targets
 
 OPTIONS = {}

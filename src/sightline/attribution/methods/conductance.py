@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from sightline.attribution import cam, fills, paths
-from sightline.attribution.gradients import at_layers, completeness, layer_maps
+from sightline.attribution.engines import cam, fills, paths
+from sightline.attribution.engines.gradients import at_layers, completeness, layer_maps
 from sightline.attribution.maps import Cost, Explained, Images, Maps, Targets
 
 OPTIONS = {

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from math import prod
 
-from sightline.attribution import graph, guided
+from sightline.attribution.engines import graph, guided
 from sightline.attribution.maps import Cost, Explained, Images, Maps, Targets
 
 OPTIONS = {}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from math import prod
 
-from sightline.attribution import rescale
+from sightline.attribution.engines import rescale
 from sightline.attribution.maps import Cost, Explained, Images, Maps, NotApplicable, Targets
 
 OPTIONS = {}

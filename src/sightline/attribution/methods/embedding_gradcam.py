@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from sightline.attribution import cam
+from sightline.attribution.engines import cam
 from sightline.attribution.maps import Cost, Explained, Images, Maps, NotApplicable, Targets
 from sightline.attribution.methods import gradcam
 from sightline.attribution.targets import similarity

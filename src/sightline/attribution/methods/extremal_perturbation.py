@@ -16,10 +16,10 @@ from math import prod
 import torch
 from torch import Tensor
 
-from sightline.attribution import fills
+from sightline.attribution.engines import fills
+from sightline.attribution.engines.masking import chunks, unaltered
+from sightline.attribution.engines.smooth_masks import cells_of, off_area, perturbed, smooth_masks
 from sightline.attribution.maps import Cost, Explained, Images, Maps, Targets
-from sightline.attribution.masking import chunks, unaltered
-from sightline.attribution.smooth_masks import cells_of, off_area, perturbed, smooth_masks
 from sightline.frames import Frame
 
 OPTIONS = {

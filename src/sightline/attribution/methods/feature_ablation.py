@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import torch
 
-from sightline.attribution import fills
+from sightline.attribution.engines import fills
+from sightline.attribution.engines.masking import of_coalitions, unaltered
+from sightline.attribution.engines.superpixels import cost_in_values, expected_count, features, stored
 from sightline.attribution.maps import Cost, Explained, Images, Maps, Targets
-from sightline.attribution.masking import of_coalitions, unaltered
-from sightline.attribution.superpixels import cost_in_values, expected_count, features, stored
 
 OPTIONS = {
     "features_as": {

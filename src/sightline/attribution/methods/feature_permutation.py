@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import torch
 
+from sightline.attribution.engines.masking import chunks, scalars, unaltered
+from sightline.attribution.engines.superpixels import cost_in_values, expected_count, features, stored
 from sightline.attribution.maps import Cost, Explained, Images, Maps, NotApplicable, Targets
-from sightline.attribution.masking import chunks, scalars, unaltered
-from sightline.attribution.superpixels import cost_in_values, expected_count, features, stored
 
 OPTIONS = {
     "features_as": {

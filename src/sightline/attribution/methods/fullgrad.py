@@ -20,8 +20,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 from torch.overrides import TorchFunctionMode
 
-from sightline.attribution import graph
-from sightline.attribution.gradients import Recorded, completeness
+from sightline.attribution.engines import graph
+from sightline.attribution.engines.gradients import Recorded, completeness
 from sightline.attribution.maps import Cost, Explained, Images, Maps, Targets
 from sightline.frames import Frame, resample
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from sightline.attribution import cam
+from sightline.attribution.engines import cam
 from sightline.attribution.maps import Explained, Images, Maps, Targets
 
 OPTIONS = {

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from sightline.attribution import cam
+from sightline.attribution.engines import cam
 from sightline.attribution.maps import Explained, Images, Maps, NotApplicable, Targets
 
 OPTIONS = {

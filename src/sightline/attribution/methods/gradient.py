@@ -6,7 +6,7 @@ from math import prod
 
 import torch
 
-from sightline.attribution.gradients import at_input, input_maps
+from sightline.attribution.engines.gradients import at_input, input_maps
 from sightline.attribution.maps import Cost, Explained, Images, Maps, Targets
 
 OPTIONS = {}

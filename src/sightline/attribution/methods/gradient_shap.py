@@ -9,8 +9,8 @@ from math import prod
 
 from torch import Tensor
 
-from sightline.attribution import paths
-from sightline.attribution.gradients import completeness, input_maps, scalars_of
+from sightline.attribution.engines import paths
+from sightline.attribution.engines.gradients import completeness, input_maps, scalars_of
 from sightline.attribution.maps import Cost, Explained, Images, Maps, Targets
 
 OPTIONS = {

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from math import prod
 
-from sightline.attribution import guided
+from sightline.attribution.engines import guided
 from sightline.attribution.maps import Cost, Explained, Images, Maps, Targets
 
 OPTIONS = {}

@@ -12,7 +12,7 @@ from math import prod
 
 import numpy as np
 
-from sightline.attribution import guided
+from sightline.attribution.engines import guided
 from sightline.attribution.maps import Cost, Explained, Images, Maps, Targets
 from sightline.attribution.methods import gradcam
 from sightline.frames import Frame, resample

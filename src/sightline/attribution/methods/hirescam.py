@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import torch
 
-from sightline.attribution import cam
+from sightline.attribution.engines import cam
 from sightline.attribution.maps import Explained, Images, Maps, Targets
 
 OPTIONS = {

@@ -6,8 +6,8 @@ from math import prod
 
 import torch
 
-from sightline.attribution import fills, paths
-from sightline.attribution.gradients import completeness, input_maps, scalars_of
+from sightline.attribution.engines import fills, paths
+from sightline.attribution.engines.gradients import completeness, input_maps, scalars_of
 from sightline.attribution.maps import Cost, Explained, Images, Maps, Targets
 
 OPTIONS = {

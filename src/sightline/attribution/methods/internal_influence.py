@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from sightline.attribution import fills, paths
-from sightline.attribution.gradients import layer_maps
+from sightline.attribution.engines import fills, paths
+from sightline.attribution.engines.gradients import layer_maps
 from sightline.attribution.maps import Cost, Explained, Images, Maps, Targets
 
 OPTIONS = {

@@ -14,8 +14,8 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from sightline.attribution.cam import leaves
-from sightline.attribution.gradients import input_maps, layer_values
+from sightline.attribution.engines.cam import leaves
+from sightline.attribution.engines.gradients import input_maps, layer_values
 from sightline.attribution.maps import Cost, Explained, Images, Maps, NotApplicable, Targets
 
 OPTIONS = {

@@ -11,9 +11,9 @@ from math import exp, prod
 import torch
 from torch import Tensor
 
-from sightline.attribution import paths
-from sightline.attribution.fills import blurred, inpainted
-from sightline.attribution.gradients import at_input, input_maps
+from sightline.attribution.engines import paths
+from sightline.attribution.engines.fills import blurred, inpainted
+from sightline.attribution.engines.gradients import at_input, input_maps
 from sightline.attribution.maps import Cost, Explained, Images, Maps, Targets
 
 OPTIONS = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sightline.attribution import fills, rescale
+from sightline.attribution.engines import fills, rescale
 from sightline.attribution.maps import Cost, Explained, Images, Maps, Targets
 
 OPTIONS = {

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from sightline.attribution import paths
-from sightline.attribution.gradients import layer_maps, layer_values
+from sightline.attribution.engines import paths
+from sightline.attribution.engines.gradients import layer_maps, layer_values
 from sightline.attribution.maps import Cost, Explained, Images, Maps, Targets
 
 OPTIONS = {

@@ -16,10 +16,10 @@ from math import prod
 
 import torch
 
-from sightline.attribution import graph, relevance
-from sightline.attribution.identities import relative_gap
+from sightline.attribution.engines import graph, relevance
+from sightline.attribution.engines.identities import relative_gap
+from sightline.attribution.engines.propagation import Propagation
 from sightline.attribution.maps import Cost, Explained, Images, Maps, NotApplicable, Targets
-from sightline.attribution.propagation import Propagation
 from sightline.frames import Frame
 
 OPTIONS = {

@@ -12,9 +12,9 @@ from math import prod
 
 import torch
 
-from sightline.attribution import fills
+from sightline.attribution.engines import fills
+from sightline.attribution.engines.masking import chunks, inside_windows, scalars, unaltered, windows
 from sightline.attribution.maps import Cost, Explained, Images, Maps, NotApplicable, Targets
-from sightline.attribution.masking import chunks, inside_windows, scalars, unaltered, windows
 
 OPTIONS = {
     "window": {

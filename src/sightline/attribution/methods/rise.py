@@ -15,9 +15,9 @@ from math import prod
 import torch
 from torch import Tensor
 
-from sightline.attribution import fills
+from sightline.attribution.engines import fills
+from sightline.attribution.engines.masking import chunks, scalars, unaltered
 from sightline.attribution.maps import Cost, Explained, Images, Maps, Targets
-from sightline.attribution.masking import chunks, scalars, unaltered
 from sightline.frames import Frame, axis_weights
 
 OPTIONS = {

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sightline.attribution import fills
-from sightline.attribution.cam import leaves
+from sightline.attribution.engines import fills
+from sightline.attribution.engines.cam import leaves
+from sightline.attribution.engines.masking import chunks, scalars
 from sightline.attribution.maps import Cost, Explained, Images, Maps, NotApplicable, Targets
-from sightline.attribution.masking import chunks, scalars
 from sightline.frames import Frame, axis_weights
 
 OPTIONS = {

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
+from sightline.attribution.engines.paths import noise as draw
 from sightline.attribution.explained import NotApplicable
 from sightline.attribution.maps import Cost, Explained, Images, Maps, Method, Targets
-from sightline.attribution.paths import noise as draw
 from sightline.randomness import derived_seed
 
 OPTIONS = {

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sightline.attribution import fills
+from sightline.attribution.engines import fills
 from sightline.attribution.probing import Probed, area, fractions, ranked
 
 OPTIONS = {
@@ -21,7 +21,7 @@ OPTIONS = {
     "fill": {
         "enum": ["zero", "black", "mean", "blurred", "references"],
         "default": "zero",
-        "description": "What a deleted pixel becomes (`attribution/fills.py`; the source: zero).",
+        "description": "What a deleted pixel becomes (`attribution/engines/fills.py`; the source: zero).",
     },
     "output": {
         "enum": ["sigmoid", "softmax", "logit"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sightline.attribution import fills
+from sightline.attribution.engines import fills
 from sightline.attribution.probes.deletion import curve
 from sightline.attribution.probing import Probed, area
 
@@ -16,7 +16,7 @@ OPTIONS = {
     "fill": {
         "enum": ["zero", "black", "mean", "blurred", "references"],
         "default": "blurred",
-        "description": "What the image starts from (`attribution/fills.py`; the source: blurred).",
+        "description": "What the image starts from (`attribution/engines/fills.py`; the source: blurred).",
     },
     "output": {
         "enum": ["sigmoid", "softmax", "logit"],

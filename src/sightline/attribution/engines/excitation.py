@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, fx
 
-from sightline.attribution import graph, relevance, tracing
+from sightline.attribution.engines import graph, relevance, tracing
+from sightline.attribution.engines.propagation import Call, Propagation, Rule
 from sightline.attribution.explained import Explained, Images, NotApplicable
 from sightline.attribution.maps import Maps
-from sightline.attribution.propagation import Call, Propagation, Rule
 from sightline.attribution.targets import Targets
 from sightline.frames import Frame
 

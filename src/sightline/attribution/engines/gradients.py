@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sightline.attribution.cam import leaves
+from sightline.attribution.engines.cam import leaves
+from sightline.attribution.engines.identities import relative_gap
 from sightline.attribution.explained import Explained, Images, NotApplicable
-from sightline.attribution.identities import relative_gap
 from sightline.attribution.maps import Maps
 from sightline.attribution.targets import Targets
 from sightline.frames import Frame

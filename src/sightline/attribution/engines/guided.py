@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sightline.attribution import graph
+from sightline.attribution.engines import graph
+from sightline.attribution.engines.propagation import Call, Propagation
 from sightline.attribution.explained import Explained, Images, NotApplicable
 from sightline.attribution.maps import Maps
-from sightline.attribution.propagation import Call, Propagation
 from sightline.attribution.targets import Targets
 from sightline.frames import Frame
 

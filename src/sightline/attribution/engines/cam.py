@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sightline.attribution.engines.identities import relative_gap
 from sightline.attribution.explained import Cost, Explained, Images, NotApplicable
-from sightline.attribution.identities import relative_gap
 from sightline.attribution.maps import Maps
 from sightline.attribution.targets import Targets
 

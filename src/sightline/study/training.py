@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-Study = Any  # a `sightline.study.Study`
+Study = Any  # a `sightline.study.grid.Study`
 
 # what is explained so that a reading finds what it mixes; the other mixes take all classes
 TARGETS = {"predicted": "predicted", "labelled": "labelled"}

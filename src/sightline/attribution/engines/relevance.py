@@ -16,9 +16,9 @@ from torch import Tensor, fx, nn
 from torch.func import functional_call
 from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
 
-from sightline.attribution import graph, tracing
+from sightline.attribution.engines import graph, tracing
+from sightline.attribution.engines.propagation import Call, Rule
 from sightline.attribution.explained import Explained
-from sightline.attribution.propagation import Call, Rule
 from sightline.attribution.targets import Targets
 
 LINEAR = (nn.modules.conv._ConvNd, nn.Linear)

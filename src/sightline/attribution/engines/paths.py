@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sightline.attribution.engines.gradients import at_input, at_layers
 from sightline.attribution.explained import Explained, Images, NotApplicable
-from sightline.attribution.gradients import at_input, at_layers
 from sightline.attribution.targets import Targets
 
 RULES = ("gauss_legendre", "left", "right", "middle", "trapezoid")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sightline.study import Cell, Study
+from sightline.study.grid import Cell, Study
 
 CLEAN = "clean"
 

@@ -17,8 +17,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from sightline.attribution.explained import NotApplicable
-from sightline.attribution.tracing import (
+from sightline.attribution.engines.tracing import (
     UNTRACEABLE,
     VIEW_MODULES,
     VIEWS,
@@ -28,6 +27,7 @@ from sightline.attribution.tracing import (
     out_of_place,
     prune,
 )  # fmt: skip
+from sightline.attribution.explained import NotApplicable
 
 # functions and tensor methods by name -> their module, and the names of the arguments after the input
 POOL = ("kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices")

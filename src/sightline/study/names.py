@@ -10,7 +10,7 @@ from typing import Any
 from sightline import options
 from sightline.errors import ConfigError
 
-Study = Any  # a `sightline.study.Study`, which imports this module
+Study = Any  # a `sightline.study.grid.Study`, which imports this module
 
 # what a user's own method and network must define
 METHOD = ("OPTIONS", "PER_TARGET", "GRID", "NEEDS", "IDENTITY", "FAMILY", "SOURCE")
@@ -54,7 +54,7 @@ def complete(path: str, needed: Collection[str], where: str) -> None:
 
 def metrics() -> list[str]:
     """The metrics that the modules of `sightline.metrics` state."""
-    folder = Path(__file__).parent / "metrics"
+    folder = Path(__file__).parents[1] / "metrics"
     stated = [
         options.read(f"sightline.metrics.{path.stem}").get("METRICS", {}) for path in folder.glob("*.py")
     ]

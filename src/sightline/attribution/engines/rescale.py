@@ -20,11 +20,11 @@ import numpy as np
 import torch
 from torch import Tensor, fx
 
-from sightline.attribution import graph
+from sightline.attribution.engines import graph
+from sightline.attribution.engines.identities import relative_gap
+from sightline.attribution.engines.propagation import Call, Propagation, Rule
 from sightline.attribution.explained import Explained, Images, NotApplicable
-from sightline.attribution.identities import relative_gap
 from sightline.attribution.maps import Maps
-from sightline.attribution.propagation import Call, Propagation, Rule
 from sightline.attribution.targets import Targets
 from sightline.frames import Frame
 

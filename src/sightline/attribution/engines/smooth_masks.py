@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sightline.attribution.masking import chunks
+from sightline.attribution.engines.masking import chunks
 
 COLDNESS = 20.0  # of the smooth maximum
 MOST_HELD = 2**24  # numbers of the smooth maximum that are held at once

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from sightline import options, study_names
+from sightline import options
 from sightline.modules import full_name
+from sightline.study import names as study_names
 
-Study = Any  # a `sightline.study.Study`, which imports this module
+Study = Any  # a `sightline.study.grid.Study`, which imports this module
 
 PACKAGE = "sightline.attribution.artifacts"
 METHODS = "sightline.attribution.methods"

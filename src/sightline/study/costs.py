@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-Study = Any  # a `sightline.study.Study`
+Study = Any  # a `sightline.study.grid.Study`
 
 
 def datasets(study: Study) -> list[str]:

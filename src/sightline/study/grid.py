@@ -5,7 +5,6 @@ The one module that knows the configuration's shape; `rules/common.smk` alone im
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,10 +14,13 @@ from typing import Any
 
 import yaml
 
-from sightline import options, study_artifacts, study_names, study_training
+from sightline import options
 from sightline.agreement import pairs
 from sightline.errors import ConfigError
 from sightline.modules import full_name
+from sightline.study import artifacts as study_artifacts
+from sightline.study import names as study_names
+from sightline.study import training as study_training
 
 ADAPTERS = "sightline.datasets"
 ARCHITECTURES = "sightline.models.architectures"
@@ -324,11 +326,6 @@ class Study:
     def scored(self, cells: list[Cell]) -> list[Cell]:
         """Those of `cells` whose dataset holds a reference."""
         return [cell for cell in cells if self.references_of(cell.dataset)]
-
-
-def importable_by_jobs(source: Path) -> None:
-    """Let the processes that this one starts import what lies in `source`, without an installation."""
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(source), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 def without(mapping: dict, *keys: str) -> dict:

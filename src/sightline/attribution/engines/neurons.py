@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, fx, nn
 
-from sightline.attribution import graph
+from sightline.attribution.engines import graph
 from sightline.attribution.explained import Explained, NotApplicable
 from sightline.attribution.targets import Targets
 from sightline.errors import ConfigError

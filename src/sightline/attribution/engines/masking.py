@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sightline.attribution.engines.gradients import scalars_of
 from sightline.attribution.explained import Explained, Images
-from sightline.attribution.gradients import scalars_of
 from sightline.attribution.targets import Targets
 from sightline.frames import Frame
 
