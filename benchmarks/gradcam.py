@@ -12,7 +12,7 @@ from sightline.attribution.methods import gradcam
 from sightline.models.network import architecture, build
 
 NETWORKS, SIDES, CLASSES = ("sononet16", "ag_sononet"), (112, 224), 14
-IMAGES, ROUNDS = 8, 9
+IMAGES, ROUNDS = 8, 25
 
 
 def captum_loop(model: Explained, images: torch.Tensor) -> list[torch.Tensor]:

@@ -254,6 +254,33 @@ def test_a_target_that_does_not_depend_on_the_layer_is_not_applicable():
         assert "does not depend" in one.reason
 
 
+def test_an_image_that_fails_takes_no_map_from_its_company():
+    class Fragile(Small):
+        def forward(self, x):
+            if (x.flatten(1).mean(dim=1) > 10).any():
+                raise RuntimeError("too bright")
+            return super().forward(x)
+
+    model = Explained(Fragile(), LABELS, {"last": ("two",)})
+    bright = pixels(2, 3, 16, 16)
+    bright[1] += 100
+    calls = []
+
+    def load(batch):
+        calls.append(batch.images)
+        return bright if len(calls) == 1 else pixels(2, 3, 16, 16)
+
+    found = run(model, Method("gradcam"), load=load)
+    assert [(one.batch.images, one.status) for one in found] == [
+        (("image0a",), "ok"),
+        (("image0b",), "failed"),
+        (("image1a", "image1b"), "ok"),
+    ]
+    assert "too bright" in found[1].reason and found[1].outputs is None
+    alone = gradcam.explain(model, Images.of(bright[:1]), classes(LABELS))[0]
+    np.testing.assert_array_equal(found[0].maps[0].values, alone.values)
+
+
 def test_one_failing_batch_leaves_the_others(caplog):
     class Fragile(Small):
         def forward(self, x):

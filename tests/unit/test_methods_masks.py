@@ -229,7 +229,8 @@ def test_rise_is_the_mean_of_masks_by_outputs(dims, fill):
 
     model, given = convolutions(dims), images(SHAPES[dims])
     options = {"masks": 23, "cells": 3, "keep": 0.4}
-    (found,) = rise.explain(model, given, classes(LABELS), **options, fill=fill)
+    (found,) = rise.explain(model, given, classes(LABELS), **options, fill=fill, centred=False)
+    (centred,) = rise.explain(model, given, classes(LABELS), **options, fill=fill)
     drawn_masks = rise.Masks.drawn(given.shape[1:], 23, 3, 0.4, given.shared_generator("rise"))
     masks = drawn_masks.made(slice(0, 23), torch.device("cpu"))
     for image, pixels in enumerate(given.pixels):
@@ -237,6 +238,24 @@ def test_rise_is_the_mean_of_masks_by_outputs(dims, fill):
         scores = model.network(masks[:, None] * pixels + (1 - masks[:, None]) * cover)
         expected = torch.einsum("nt,n...->t...", scores, masks) / (0.4 * 23)
         np.testing.assert_allclose(found.values[image], expected, rtol=1e-4, atol=1e-4)
+        mean = scores.mean(dim=0)
+        spared = torch.einsum("nt,n...->t...", scores - mean, masks) / (0.4 * 23)
+        expected = spared + mean.reshape(-1, *[1] * dims)
+        np.testing.assert_allclose(centred.values[image], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_rise_of_unrelated_networks_does_not_look_alike_for_the_masks_sake():
+    shape, alike = (1, 14, 14), {}
+    for centred in (False, True):
+        maps = []
+        for seed in (1, 2):
+            weights = 0.01 * torch.randn((3, *shape), generator=torch.Generator().manual_seed(seed))
+            model = linear(shape, weights)
+            model.network[1].bias.fill_(-3.0)
+            (found,) = rise.explain(model, images(shape, 1), classes(LABELS), masks=200, centred=centred)
+            maps.append(found.values[0, 0].ravel())
+        alike[centred] = np.corrcoef(*maps)[0, 1]
+    assert alike[False] > 0.9 and abs(alike[True]) < 0.6
 
 
 def test_rise_of_a_linear_model_has_the_expectation_that_follows_from_its_masks():

@@ -109,28 +109,51 @@ def run(
     """Explain batch by batch, in order; `load` gives a batch's pixels (B, C, [D,] H, W), normalised.
 
     `choice` None stands for all classes; every draw follows from `seed`. A method that cannot be right gives
-    not_applicable for every batch, an error in one batch `failed` for that batch alone. Raises what `load`
-    raises, and errors of the machine (out of memory).
+    not_applicable, an error in one batch `failed`; where images of a batch differ in that, they are explained
+    one by one, so that no image loses its map to its company. Raises what `load` raises, and errors of the
+    machine (out of memory).
     """
-    module = method.module
-    choice = choice or Choice("all_classes", model.labels)
+    choice, apart = choice or Choice("all_classes", model.labels), True
     for batch in batches:
         images = Images(load(batch).to(model.device), batch.images, seed)
-        model.passes.input_shape = images.shape
-        outputs = outputs_of(model, images.pixels) if module.PER_TARGET and choice.asks_outputs else None
-        if outputs is None and module.PER_TARGET and choice.asks_outputs:
-            targets, status, why, maps = no_class(), "failed", "the network gave no outputs to choose by", []
-        else:
-            targets = choice.of(batch.images, outputs) if module.PER_TARGET else no_class()
-            status, why, maps = _explain(method, model, images, targets)
-        if status == "failed":
-            log.warning(
-                "%s: failed on %d image(s) from %s: %s", method.kind, len(batch.images), batch.images[0], why
-            )
-        if outputs is None:
-            seen = [one.outputs for one in maps if one.outputs is not None]
-            outputs = seen[0] if seen else outputs_of(model, images.pixels)
-        yield Explanation(batch, targets, status, why, maps, outputs, getattr(module, "IDENTITY", None))
+        found = _explained(method, model, batch, images, choice)
+        parts = []
+        if apart and found.status != "ok" and method.ended is None:
+            parts = _one_by_one(method, model, batch, images, choice)
+            apart = any(part.status == "ok" for part in parts)  # else all of them are as their batch is
+        yield from parts if parts and apart else [found]
+
+
+def _one_by_one(
+    method: Method, model: Explained, batch: Batch, images: Images, choice: Choice
+) -> list[Explanation]:
+    """An Explanation for each image, where a batch has several."""
+    if len(images.names) == 1:
+        return []
+    parts = []
+    for index, (name, frame) in enumerate(zip(batch.images, batch.frames)):
+        one = Images(images.pixels[index : index + 1], (name,), images.seed)
+        parts.append(_explained(method, model, Batch((name,), (frame,)), one, choice))
+    return parts
+
+
+def _explained(method: Method, model: Explained, batch: Batch, images: Images, choice: Choice) -> Explanation:
+    module = method.module
+    model.passes.input_shape = images.shape
+    outputs = outputs_of(model, images.pixels) if module.PER_TARGET and choice.asks_outputs else None
+    if outputs is None and module.PER_TARGET and choice.asks_outputs:
+        targets, status, why, maps = no_class(), "failed", "the network gave no outputs to choose by", []
+    else:
+        targets = choice.of(batch.images, outputs) if module.PER_TARGET else no_class()
+        status, why, maps = _explain(method, model, images, targets)
+    if status == "failed":
+        log.warning(
+            "%s: failed on %d image(s) from %s: %s", method.kind, len(batch.images), batch.images[0], why
+        )
+    if outputs is None:
+        seen = [one.outputs for one in maps if one.outputs is not None]
+        outputs = seen[0] if seen else outputs_of(model, images.pixels)
+    return Explanation(batch, targets, status, why, maps, outputs, getattr(module, "IDENTITY", None))
 
 
 def _explain(

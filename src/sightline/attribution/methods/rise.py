@@ -1,6 +1,8 @@
 """RISE: random smooth masks, averaged by the output that each leaves (Petsiuk et al. 2018).
 
-Their equation 6: sum over masks of f(x * M) M, over N p. A mask is a grid of cells, each kept with
+Their equation 6: sum over masks of f(x * M) M, over N p. With finite masks a constant part of f leaves the
+masks' own uneven density in every map, so that maps of unrelated networks look alike; `centred` takes that
+away and keeps the expectation (but for 1/N): (sum f M - mean(f) sum M) / (N p) + mean(f). A mask is a grid of cells, each kept with
 probability p, enlarged linearly by a cell's side (their code rounds it up, as here; the paper down) and cut
 out at a random shift. Outputs are on the targets' own scale, logits for classes; the authors take
 probabilities.
@@ -46,6 +48,11 @@ OPTIONS = {
         "default": "zero",
         "description": "What stands where the mask is 0.",
     },
+    "centred": {
+        "type": "boolean",
+        "default": True,
+        "description": "Whether the masks' own uneven density is taken away (ours; the authors' code: false).",
+    },
 }
 PER_TARGET = True
 GRID = "input"
@@ -68,6 +75,7 @@ def cost(
     cells: int = 7,
     keep: float = 0.5,
     fill: str = "zero",
+    centred: bool = True,
 ) -> Cost:
     """A forward for each mask and one of the image itself."""
     return Cost(1 + masks, 0, min(model.micro_batch, masks), targets * prod(shape[1:]))
@@ -81,6 +89,7 @@ def explain(
     cells: int = 7,
     keep: float = 0.5,
     fill: str = "zero",
+    centred: bool = True,
 ) -> list[Maps]:
     """One Maps (B, T, [D,] H, W)."""
     shape = images.shape[1:]
@@ -88,13 +97,21 @@ def explain(
     covers = fills.fill(fill, model, images.pixels)
     drawn = Masks.drawn(shape, masks, cells, keep, images.shared_generator("rise"))
     values = torch.zeros((len(images.names), targets.count, prod(shape)), device=model.device)
+    sums, density = values.new_zeros(values.shape[:2]), values.new_zeros(prod(shape))
     for part in chunks(masks, model.micro_batch):
         mask = drawn.made(part, model.device)  # (R, *S)
+        density += mask.flatten(1).sum(dim=0)
         for image, value in enumerate(values):
             cover = covers[image]
             versions = cover + mask[:, None] * (images.pixels[image] - cover)
-            value += scalars(model, targets, image, versions).float().T @ mask.flatten(1)
-    values = (values / (keep * masks)).unflatten(2, shape)
+            found = scalars(model, targets, image, versions).float()  # (R, T)
+            value += found.T @ mask.flatten(1)
+            sums[image] += found.sum(dim=0)
+    values /= keep * masks
+    if centred:
+        means = (sums / masks)[..., None]
+        values += means * (1 - density / (keep * masks))
+    values = values.unflatten(2, shape)
     return [Maps("input", targets.names, values.cpu().numpy(), Frame.of_image(shape), outputs=outputs)]
 
 
