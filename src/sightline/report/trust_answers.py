@@ -100,7 +100,8 @@ def _gaps(column: trust.Column | None) -> list[str]:
     for identity, part in held.groupby("note", sort=False):
         fine, broken = part[part["mean"] <= trust.TOLERANCE], part[part["mean"] > trust.TOLERANCE]
         halves = [f"holds to {100 * trust.TOLERANCE:g} % for {_names(fine)}"] if len(fine) else []
-        halves += [f"does not for {_gapped(broken)}"] if len(broken) else []
+        verb = "does not" if halves else f"does not hold to {100 * trust.TOLERANCE:g} %"
+        halves += [f"{verb} for {_gapped(broken)}"] if len(broken) else []
         told.append(f"{identity} {', '.join(halves)}")
     sentences = [f"In the median over maps, {'; '.join(told)}."] if told else []
     if len(apart):
