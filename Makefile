@@ -18,7 +18,7 @@ demo: $(READY)          ## the demo study: a phantom, from raw files to results/
 	@echo "Read results/demo/report.html"
 
 test: $(READY) lint     ## lint and every test
-	OMP_NUM_THREADS=1 $(RUN)python -m pytest
+	OMP_NUM_THREADS=1 $(RUN)python -m pytest -n $(CORES) --dist loadgroup
 
 lint: $(READY)
 	$(RUN)ruff check .

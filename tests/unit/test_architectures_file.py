@@ -46,6 +46,10 @@ def own(tmp_path, monkeypatch) -> Path:
 def model(path: str = "mine/net.py", **arguments: object) -> dict:
     """The model of a study that names the file."""
     config = copy.deepcopy(TINY)
+    for section in ("models", "runs"):  # the tiny study's own file lies beside where it runs
+        del config[section]["own"]
+    config["method_folder"] = None
+    del config["methods"]["detail"]
     config["models"]["small"]["architecture"] = {
         "name": "file",
         "arguments": {"path": path, "arguments": arguments},

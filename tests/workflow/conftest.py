@@ -97,6 +97,13 @@ def write_tidy_folder(folder: Path) -> None:
     (folder / "fixations.csv").write_text("\n".join(fixations) + "\n")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One process for all that share the finished study; the others run beside it."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("workflow"))
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The tiny study, run once to its report."""

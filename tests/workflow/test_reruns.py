@@ -5,7 +5,10 @@ import shutil
 import time
 
 # explaining anew, and all that follows from maps
-EXPLAINING = {"attribute", "probe", "score", "compare_maps", "summarise", "summarise_agreements"}
+EXPLAINING = {
+    "attribute", "gather_costs", "summarise_maps", "probe", "score", "compare_maps", "summarise",
+    "summarise_agreements",
+}  # fmt: skip
 
 
 def _rules(counts: dict[str, int]) -> set[str]:
@@ -67,14 +70,17 @@ def test_an_edit_in_one_probe_reruns_the_probes_alone(project):
 
 def test_a_new_metric_recomputes_scores_and_no_map(project):
     (project.folder / "src/sightline/metrics/similarity.py").open("a").write("\nCHANGED = 1\n")
-    assert _rules(project.would_run()) == {"score", "score_baselines", "summarise", "report"}
+    assert _rules(project.would_run()) == {
+        "score", "score_baselines", "compare_maps", "summarise", "summarise_agreements", "report"
+    }  # fmt: skip
 
 
 def test_a_new_seed_trains_one_model(project):
     project.edit("study.yaml", "seeds: [0]", "seeds: [0, 1]")  # of the run `main`
     counts = project.would_run()
     assert counts["train"] == 1 and counts["attribute"] == 2 and counts["score"] == 2
-    assert _rules(counts) == {"plan_costs", "train", "attribute", "probe", "score", "summarise", "report"}
+    others = {"compare_maps", "summarise_agreements"}  # no agreement compares seeds
+    assert _rules(counts) == {"plan_costs", "train", *EXPLAINING - others, "report"}
 
 
 def test_limits_of_a_method_rerun_its_maps_only_where_passing_one_is_a_result(project):
