@@ -2,10 +2,11 @@
 
 Their equation 6: sum over masks of f(x * M) M, over N p. With finite masks a constant part of f leaves the
 masks' own uneven density in every map, so that maps of unrelated networks look alike; `centred` takes that
-away and keeps the expectation (but for 1/N): (sum f M - mean(f) sum M) / (N p) + mean(f). A mask is a grid of cells, each kept with
-probability p, enlarged linearly by a cell's side (their code rounds it up, as here; the paper down) and cut
-out at a random shift. Outputs are on the targets' own scale, logits for classes; the authors take
-probabilities.
+away and keeps the expectation (but for 1/N): (sum f M - mean(f) sum M) / (N p) + mean(f).
+
+A mask is a grid of cells, each kept with probability p, enlarged linearly by a cell's side (their code rounds
+it up, as here; the paper down) and cut out at a random shift. Outputs are on the targets' own scale, logits
+for classes; the authors take probabilities.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ OPTIONS = {
     "centred": {
         "type": "boolean",
         "default": True,
-        "description": "Whether the masks' own uneven density is taken away (ours; the authors' code: false).",
+        "description": "Whether the masks' own uneven density is taken away (ours; the authors: false).",
     },
 }
 PER_TARGET = True
