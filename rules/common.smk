@@ -68,6 +68,13 @@ def per_cell(pattern, cells=None):
     return [str(pattern).format(**vars(cell)) for cell in (study.cells if cells is None else cells)]
 
 
+def gallery(pattern):
+    """`pattern` for the shown cells of a job's dataset and model."""
+    return lambda wildcards: per_cell(
+        pattern, study_shown.gallery_cells(study, wildcards.dataset, wildcards.model)
+    )
+
+
 def per_agreement(pattern):
     """`pattern` for every dataset and agreement that compares its maps."""
     return [str(pattern).format(dataset=dataset, agreement=name) for dataset, name in study.agreement_jobs]

@@ -101,13 +101,6 @@ rule plot_overlays:
         "../scripts/plot_overlays.py"
 
 
-def gallery(pattern):
-    """`pattern` for the shown cells of a job's dataset and model."""
-    return lambda wildcards: per_cell(
-        pattern, study_shown.gallery_cells(study, wildcards.dataset, wildcards.model)
-    )
-
-
 rule plot_methods:
     input:
         images=rules.read_dataset.output.images,
