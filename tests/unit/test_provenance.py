@@ -248,5 +248,6 @@ def test_the_whole_project_is_fingerprinted_in_a_blink(request):
     start = time.process_time()
     provenance.fingerprint(scripts[0], ROOT, modules)  # every module once
     found = [provenance.fingerprint(script, ROOT) for script in scripts]
-    assert time.process_time() - start < 3 * parsing  # each file parsed and walked once, not once per script
+    # about 3: each file is parsed and walked once; once per script would be tens
+    assert time.process_time() - start < 6 * parsing
     assert len(set(found)) == len(scripts)
