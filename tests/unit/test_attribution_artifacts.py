@@ -76,7 +76,7 @@ def test_feature_maps_are_the_most_varied_channels(dims, shape):
     np.testing.assert_array_equal(made[0].values, pixels[:2])
     assert made[2].facts["titles"] == ["2", "1"]
     with torch.no_grad():
-        expected = convolution(pixels)[1, [2, 1]].numpy()  # of another batch: sums of terms 100 times as large
+        expected = convolution(pixels)[1, [2, 1]].numpy()  # in another batch
         np.testing.assert_allclose(made[2].values[:, 0], expected, rtol=1e-4, atol=1e-5 * abs(expected).max())
 
 
