@@ -113,28 +113,33 @@ def run(
     one by one, so that no image loses its map to its company. Raises what `load` raises, and errors of the
     machine (out of memory).
     """
-    choice, apart = choice or Choice("all_classes", model.labels), True
+    choice = choice or Choice("all_classes", model.labels)
     for batch in batches:
         images = Images(load(batch).to(model.device), batch.images, seed)
         found = _explained(method, model, batch, images, choice)
-        parts = []
-        if apart and found.status != "ok" and method.ended is None:
-            parts = _one_by_one(method, model, batch, images, choice)
-            apart = any(part.status == "ok" for part in parts)  # else all of them are as their batch is
-        yield from parts if parts and apart else [found]
+        parts = [] if found.status == "ok" else _one_by_one(method, model, batch, images, choice, found)
+        yield from parts if any(part.status == "ok" for part in parts) else [found]
 
 
 def _one_by_one(
-    method: Method, model: Explained, batch: Batch, images: Images, choice: Choice
+    method: Method, model: Explained, batch: Batch, images: Images, choice: Choice, found: Explanation
 ) -> list[Explanation]:
-    """An Explanation for each image, where a batch has several."""
-    if len(images.names) == 1:
+    """An Explanation for each image, where a batch has several and what was `found` may differ among them."""
+    if len(images.names) == 1 or method.ended is not None or _refused(method, model, found.targets):
         return []
     parts = []
     for index, (name, frame) in enumerate(zip(batch.images, batch.frames)):
         one = Images(images.pixels[index : index + 1], (name,), images.seed)
         parts.append(_explained(method, model, Batch((name,), (frame,)), one, choice))
     return parts
+
+
+def _refused(method: Method, model: Explained, targets: Targets) -> bool:
+    """Whether the method does not suit the model, whatever the image."""
+    try:
+        return method.module.check(model, targets, **method.options) is not None
+    except NotApplicable:
+        return True
 
 
 def _explained(method: Method, model: Explained, batch: Batch, images: Images, choice: Choice) -> Explanation:
