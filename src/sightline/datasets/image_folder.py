@@ -5,17 +5,15 @@ Or in one folder with the class in the file's name (`train/cat.0.jpg`), or with 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
-import unicodedata
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
-from sightline.datasets import upstream
+from sightline.datasets import shares, upstream
 from sightline.datasets.dataset import Dataset, cohort_flow
 from sightline.errors import ConfigError, DatasetError
 
@@ -291,15 +289,8 @@ def _splits(rows: pd.DataFrame, where: str, test_share: float, validation_share:
 def _first(rows: pd.DataFrame, split: pd.Series, share: float) -> pd.Series:
     """Which of the rows that train belong to the first `share` of their class's subjects, by their hash."""
     subjects = rows[split == "train"].drop_duplicates("subject")
-    chosen: set[str] = set()
-    for _, group in subjects.groupby("label"):
-        ordered = sorted(group["subject"], key=_hash)
-        chosen |= set(ordered[: round(share * len(ordered))])
-    return (split == "train") & rows["subject"].isin(chosen)
-
-
-def _hash(name: str) -> str:
-    return hashlib.sha256(unicodedata.normalize("NFC", name).encode()).hexdigest()
+    chosen = [shares.first(group, share) for _, group in subjects.groupby("label")["subject"]]
+    return (split == "train") & rows["subject"].isin(set().union(*chosen))
 
 
 # ---- tables

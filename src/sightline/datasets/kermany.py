@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from sightline.datasets import upstream
+from sightline.datasets import shares, upstream
 from sightline.datasets.dataset import Dataset, cohort_flow
 
 OPTIONS = {
@@ -84,6 +83,5 @@ def _validating(table: pd.DataFrame, share: float) -> pd.Series:
     train = table[table["split"] == "train"]
     chosen: set[str] = set()
     for _, rows in train.groupby("label"):
-        keys = sorted(set(rows["patient_key"]), key=lambda key: hashlib.sha256(key.encode()).hexdigest())
-        chosen |= set(keys[: round(share * len(keys))])
+        chosen |= shares.first(rows["patient_key"], share)
     return (table["split"] == "train") & table["patient_key"].isin(chosen)
