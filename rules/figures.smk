@@ -18,7 +18,7 @@ rule plot_cohort:
 rule plot_models:
     input:
         curves=per_trained(rules.train.output.curves),
-        classification=rules.summarise.output.classification,
+        classification=rules.summarise_classification.output.classification,
     output:
         figures=["<study>/figures/curves.svg", "<study>/figures/classification.svg"],
         captions="<study>/figures/models.captions.json",
@@ -185,7 +185,7 @@ rule report:
         ],
         summary=rules.summarise.output.summary,
         comparisons=rules.summarise.output.comparisons,
-        classification=rules.summarise.output.classification,
+        classification=rules.summarise_classification.output.classification,
         map_summary=rules.summarise_maps.output[0],
         agreements=rules.summarise_agreements.output if study.agreements else [],
         cohort=per_dataset(rules.read_dataset.output.cohort),

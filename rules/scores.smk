@@ -136,12 +136,9 @@ rule summarise:
         probes=per_cell(rules.probe.output, study.probed_cells),
         baselines=per_dataset(rules.score_baselines.output, study.scored_datasets),
         strata=per_dataset(rules.read_dataset.output.strata),
-        predictions=per_trained(rules.train.output.predictions),
-        images=per_dataset(rules.read_dataset.output.images),
     output:
         summary="<study>/summary.parquet",
         comparisons="<study>/comparisons.parquet",
-        classification="<study>/classification.parquet",
     log:
         "<study>/logs/summarise.log",
     conda:
@@ -152,3 +149,21 @@ rule summarise:
         threads=study.config["compute"]["threads"],
     script:
         "../scripts/summarise.py"
+
+
+rule summarise_classification:
+    input:
+        predictions=per_trained(rules.train.output.predictions),
+        images=per_dataset(rules.read_dataset.output.images),
+    output:
+        classification="<study>/classification.parquet",
+    log:
+        "<study>/logs/summarise_classification.log",
+    conda:
+        "../envs/sightline.yaml"
+    params:
+        study_seed=study.seed,
+        statistics={key: study.config["statistics"][key] for key in ("interval", "resamples", "level")},
+        threads=study.config["compute"]["threads"],
+    script:
+        "../scripts/summarise_classification.py"

@@ -397,23 +397,24 @@ SCHEMAS: dict[str, Schema] = {
         optional="difference low high p p_corrected",
     ),
     "classification": _schema(
-        "dataset model condition label",
-        # label "mean" is the mean of the defined AUCs
+        "dataset model condition label metric",
+        # label "mean" is the mean over the labels that have the metric
         {
             "dataset": TEXT,
             "model": TEXT,
             "condition": TEXT,
             "label": TEXT,
-            "auc": REAL,
+            "metric": TEXT,
+            "value": REAL,
             "low": REAL,
             "high": REAL,
             "positives": INTEGER,
             "images": INTEGER,
             "seeds": INTEGER,
-            "status": TEXT,
-            "interval": TEXT,
+            "status": TEXT,  # ok | undefined
+            "interval": TEXT,  # how it was made, or why there is none
         },
-        optional="auc low high",
+        optional="value low high",
     ),
     # what explaining is expected to cost; it differs from run to run, and nothing is made from it
     "planned_costs": _schema(

@@ -339,7 +339,7 @@ def test_the_kept_epoch_is_the_first_best_one_and_is_marked():
 
 def test_classification_is_sorted_best_first_under_the_mean(tmp_path):
     found = texts(classification.draw(made_up.classification()), tmp_path / "figure.svg")
-    means = made_up.classification().groupby("label")["auc"].mean().drop(["mean", "Pleural Other"])
+    means = made_up.classification().groupby("label")["value"].mean().drop(["mean", "Pleural Other"])
     order = [text for text in found if text in set(means.index)]
     assert order == list(means.sort_values(ascending=False).index)
     assert found.count("undefined") == 2

@@ -24,7 +24,7 @@ ROOMS: dict[str, set[str]] = {
     "phantom": set(),
     "datasets": set(),
     "preparation": {"datasets"},
-    "models": set(),
+    "models": {"classification"},
     "attribution": set(),
     "explaining": {"attribution", "models", "preparation"},
     "forecasting": {"attribution", "explaining", "models", "preparation"},
@@ -45,6 +45,7 @@ ROOMS: dict[str, set[str]] = {
     "intervals": {"cells"},
     "statistics": {"cells", "intervals"},
     "comparisons": {"cells", "intervals", "statistics"},
+    "classification": {"cells", "intervals"},
     "published": set(),
     "figures": set(),
     "report": {

@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 import torch
 
+from sightline.classification.auc import auc
 from sightline.errors import ConfigError, DatasetError
 from sightline.models import training
 from sightline.models.checkpoint import write_checkpoint
-from sightline.models.classification import auc
 from sightline.models.examples import Examples, collect
 from sightline.models.loss import class_weights, masked_loss
 from sightline.models.network import build

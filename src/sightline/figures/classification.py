@@ -17,9 +17,11 @@ def draw(classification: pd.DataFrame, published: pd.DataFrame | None = None) ->
     `classification` as in `tables`; `published`: model, label, auc, source and optionally low, high. A label
     whose AUC is undefined says so in its row.
     """
-    blocks, classification = [], of_labels(classification)
+    blocks, classification = [], of_labels(of_metric(classification, "auc"))
     for dataset, frame in classification.groupby("dataset"):
-        marks = frame.rename(columns={"label": "row", "model": "panel", "condition": "series", "auc": "mean"})
+        marks = frame.rename(
+            columns={"label": "row", "model": "panel", "condition": "series", "value": "mean"}
+        )
         marks["why"] = "undefined"
         values = _published(frame, published)
         marks = pd.concat([marks[COLUMNS], values[COLUMNS]], ignore_index=True) if len(values) else marks
@@ -37,6 +39,11 @@ def draw(classification: pd.DataFrame, published: pd.DataFrame | None = None) ->
         series.append(forest.Series(condition, label, "s" if index else "o", not index, style.FIRST))
     series.append(forest.Series("published", "published", "D", False, style.PUBLISHED, thin=True))
     return forest.draw(blocks, series, note="positives\n/ images")
+
+
+def of_metric(classification: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """The rows of `classification` that hold `metric`."""
+    return classification[classification["metric"] == metric]
 
 
 def of_labels(classification: pd.DataFrame) -> pd.DataFrame:
@@ -58,7 +65,7 @@ def _published(frame: pd.DataFrame, published: pd.DataFrame | None) -> pd.DataFr
 
 def _order(frame: pd.DataFrame) -> list[str]:
     first = words.ordered(frame["condition"], ["clean"])[0]
-    means = frame[frame["condition"] == first].groupby("label")["auc"].mean()
+    means = frame[frame["condition"] == first].groupby("label")["value"].mean()
     labels = sorted(
         set(frame["label"]) - {MEAN}, key=lambda label: (-means.fillna(-1.0).get(label, -1.0), label)
     )
@@ -75,14 +82,14 @@ def _row(frame: pd.DataFrame, label: str) -> forest.Row:
 
 def caption(classification: pd.DataFrame, published: pd.DataFrame | None = None) -> str:
     """The question, n, seeds and how the intervals were made; labels without an AUC are named."""
-    frame = of_labels(classification)
-    undefined = sorted(set(frame.loc[frame["auc"].isna(), "label"]))
+    frame = of_labels(of_metric(classification, "auc"))
+    undefined = sorted(set(frame.loc[frame["value"].isna(), "label"]))
     values = _published(frame, published)
     parts = [
         "Do the models find what they were trained to find? Marks are the AUC of each label, bars its "
         f"interval ({words.made_by(frame[frame['label'] != MEAN])}); "
         f"n = {words.span(frame['images'])} images, {words.span(frame['seeds'])} seeds per model.",
-        words.cut(frame.assign(metric="auc")),
+        words.cut(frame),
         "Dashed line: chance (0.5).",
         f"Undefined, because all images have one value: {', '.join(undefined)}." if undefined else "",
         f"Diamonds: published values ({words.cited(values['source'])})." if len(values) else "",

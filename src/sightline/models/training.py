@@ -12,10 +12,10 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from sightline.classification.auc import auc
 from sightline.errors import ConfigError, DatasetError
 from sightline.models.augmentation import training_input
 from sightline.models.checkpoint import State, read_checkpoint, write_checkpoint
-from sightline.models.classification import auc
 from sightline.models.examples import Examples
 from sightline.models.loss import class_weights, masked_loss
 from sightline.models.prediction import logits

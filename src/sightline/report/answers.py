@@ -6,7 +6,7 @@ import pandas as pd
 
 from sightline import tables
 from sightline.figures import rows, words
-from sightline.figures.classification import of_labels
+from sightline.figures.classification import of_labels, of_metric
 from sightline.report.facts import Plan
 
 SIDES = {"above": "above chance", "across": "not distinguishable from chance", "below": "below chance"}
@@ -206,16 +206,16 @@ def plus(value: float) -> str:
 
 
 def _classifies(classification: pd.DataFrame) -> list[str]:
-    frame = of_labels(classification)
+    frame = of_labels(of_metric(classification, "auc"))
     one = frame["label"].nunique() == 1
     frame = frame[((frame["label"] == "mean") | one) & (frame["condition"] == "clean")]
-    frame = frame.dropna(subset=["auc"]).sort_values("auc", ascending=False)
+    frame = frame.dropna(subset=["value"]).sort_values("value", ascending=False)
     if frame.empty:
         return []
     several = frame["dataset"].nunique() > 1
     parts = [
         f"{words.plain(row['model'])}{' on ' + words.plain(row['dataset']) if several else ''} "
-        f"{words.estimate(row, 'auc')}, {SIDES[_side(row, 0.5)]}"
+        f"{words.estimate(row, 'value')}, {SIDES[_side(row, 0.5)]}"
         for _, row in frame.iterrows()
     ]
     what = f"AUC for {frame['label'].iloc[0]}" if one else "mean AUC over labels"

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 import pandas as pd
 
 from sightline.figures import rows, style, words
-from sightline.figures.classification import of_labels
+from sightline.figures.classification import of_labels, of_metric
 from sightline.report import answers
 from sightline.report.page import Table
 
@@ -162,7 +162,7 @@ def _probability(value: float) -> str:
 
 def classification_table(classification: pd.DataFrame) -> Table:
     """AUC and interval per label, best first; a column per model (and dataset, condition, if several)."""
-    classification = of_labels(classification)
+    classification = of_labels(of_metric(classification, "auc"))
     frame = classification.assign(
         column=[
             ", ".join(
@@ -172,10 +172,10 @@ def classification_table(classification: pd.DataFrame) -> Table:
             )
             for row in classification.itertuples()
         ],
-        cell=[words.estimate(row, "auc") for _, row in classification.iterrows()],
+        cell=[words.estimate(row, "value") for _, row in classification.iterrows()],
     )
     single = frame[frame["label"] != "mean"]
-    means = frame.groupby("label")["auc"].mean().fillna(-1.0)
+    means = frame.groupby("label")["value"].mean().fillna(-1.0)
     labels = sorted(means.index, key=lambda label: (label != "mean", -means[label], label))
     wide = (
         frame.pivot_table(index="label", columns="column", values="cell", aggfunc="first")

@@ -13,15 +13,15 @@ from scipy.stats import t
 from sklearn.metrics import roc_auc_score
 
 from sightline import tables
-from sightline.errors import TableError
-from sightline.models.classification import (
+from sightline.classification.auc import auc
+from sightline.classification.auc_intervals import (
     Interval,
     _subject_variance,
-    auc,
     auc_rows,
     auc_table,
     summarise,
 )
+from sightline.errors import TableError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -75,12 +75,12 @@ def test_table_is_as_its_schema_and_t_over_seeds():
     ]
     row = table.set_index("label").loc["A"]
     half = t.ppf(0.975, 3) * np.std(per_seed, ddof=1) / 2
-    assert row["auc"] == pytest.approx(np.mean(per_seed))
-    assert row["high"] - row["auc"] == pytest.approx(half) or row["high"] == 1.0
-    assert row["auc"] - row["low"] == pytest.approx(half)
+    assert row["value"] == pytest.approx(np.mean(per_seed))
+    assert row["high"] - row["value"] == pytest.approx(half) or row["high"] == 1.0
+    assert row["value"] - row["low"] == pytest.approx(half)
     assert (row["images"], row["seeds"], row["interval"]) == (40, 4, "95%, t over 4 seeds")
     mean = table.set_index("label").loc["mean"]
-    assert mean["auc"] == pytest.approx(table[table["label"] != "mean"]["auc"].mean())
+    assert mean["value"] == pytest.approx(table[table["label"] != "mean"]["value"].mean())
 
 
 def test_a_label_with_one_value_alone_is_undefined_and_left_out_of_the_mean():
@@ -91,7 +91,7 @@ def test_a_label_with_one_value_alone_is_undefined_and_left_out_of_the_mean():
     assert table.loc[["B", "C"], "status"].tolist() == ["undefined"] * 2
     assert table.loc["B", ["positives", "images"]].tolist() == [0, 40]
     assert table.loc["C", ["positives", "images"]].tolist() == [0, 0]
-    assert table.loc["mean", "auc"] == table.loc["A", "auc"]
+    assert table.loc["mean", "value"] == table.loc["A", "value"]
     assert "mean of 1 of 3 labels" in table.loc["mean", "interval"]
     tables.conform("classification", table.reset_index(), "test")
     alone = auc_table(given[given["label"] != "A"]).set_index("label")
@@ -110,7 +110,7 @@ def test_one_subject_has_no_interval_over_subjects(seeds):
     given = predictions(seeds=seeds)
     subjects = pd.Series("s", index=given["image"].unique())
     table = auc_table(given, Interval("subjects_and_seeds", subjects=subjects))
-    assert table["low"].isna().all() and table["auc"].notna().all()
+    assert table["low"].isna().all() and table["value"].notna().all()
     assert table["interval"].str.startswith("none: one subject").all()
 
 
@@ -146,8 +146,8 @@ def test_published_figures_of_the_paper(golden):
     for model, printed in {"sononet": 0.774, "ag_sononet": 0.769}.items():
         own = published[published["model"] == model]["auc"]
         row = table.loc[(model, "mean")]
-        assert round(row["auc"], 3) == printed
-        assert row["high"] - row["auc"] == pytest.approx(1.96 * own.std() / np.sqrt(5), abs=1e-12)
+        assert round(row["value"], 3) == printed
+        assert row["high"] - row["value"] == pytest.approx(1.96 * own.std() / np.sqrt(5), abs=1e-12)
         assert row["interval"] == "1.96 SD / sqrt(5 seeds); mean of 14 of 14 labels"
 
 
@@ -237,5 +237,5 @@ def test_rows_per_seed():
 
 
 def test_no_torch_is_imported():
-    code = "import sys, sightline.models.classification as c; assert 'torch' not in sys.modules"
+    code = "import sys, sightline.classification.auc_intervals as c; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": "src"}, cwd=ROOT)

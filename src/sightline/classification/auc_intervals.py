@@ -1,4 +1,4 @@
-"""How well models classify: AUC per label, with intervals over seeds and subjects. Knows no torch."""
+"""AUCs per label over seeds, with intervals over seeds and subjects in closed form."""
 
 from __future__ import annotations
 
@@ -7,45 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from sightline.classification.auc import auc, influence
 from sightline.errors import TableError
 
 GROUP = ["dataset", "model", "condition"]
-
-
-def auc(value: np.ndarray, logit: np.ndarray) -> float:
-    """P(logit of a positive > of a negative) + half P(equal), exact; NaN where one value alone occurs.
-
-    `value` (N,) holds 1, 0 or NaN (unknown, left out), `logit` (N,) any numbers without NaN.
-    """
-    share, positive = _shares(value, logit)
-    return float(share[positive].mean()) if positive.any() else np.nan
-
-
-def _shares(value: np.ndarray, logit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The share of the other value's images that each is ordered rightly against; which are positive.
-
-    Both (N,). Equal logits count half. Shares are NaN, and none is positive, where there is one value alone.
-    """
-    positive, negative = value == 1, value == 0
-    if not positive.any() or not negative.any():
-        return np.full(len(value), np.nan), np.zeros(len(value), dtype=bool)
-    share = np.zeros(len(value))
-    for own, other, sign in ((positive, negative, 1), (negative, positive, -1)):
-        others, asked = np.sort(sign * logit[other]), sign * logit[own]
-        below = np.searchsorted(others, asked, side="left")
-        up_to = np.searchsorted(others, asked, side="right")
-        share[own] = (below + up_to) / (2 * len(others))
-    return share, positive
-
-
-def influence(value: np.ndarray, logit: np.ndarray) -> np.ndarray:
-    """How far each image (N,) moves the AUC; the sum of squares is its variance (DeLong et al. 1988)."""
-    share, positive = _shares(value, logit)
-    result = np.zeros(len(value))
-    for own in (positive, value == 0):
-        if positive.any():
-            result[own] = (share[own] - share[positive].mean()) / own.sum()
-    return result
 
 
 def auc_rows(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -92,7 +57,7 @@ class Interval:
 
 
 def auc_table(predictions: pd.DataFrame, interval: Interval | None = None) -> pd.DataFrame:
-    """The table 'classification': per (dataset, model, condition) and label the AUC's mean over seeds.
+    """Rows of table 'classification': per (dataset, model, condition) and label the AUC's mean over seeds.
 
     Label 'mean' averages the labels whose AUC is defined, and its `interval` says how many; a label with one
     value alone is `undefined`. Raises `TableError` for seeds with other images, an image without subject.
@@ -105,7 +70,7 @@ def auc_table(predictions: pd.DataFrame, interval: Interval | None = None) -> pd
 def summarise(
     rows: pd.DataFrame, interval: Interval, spread: dict[tuple, tuple[float, int]] | None = None
 ) -> pd.DataFrame:
-    """The table 'classification' from `auc_rows`; `spread`: (variance, subjects) per group and label."""
+    """Rows of table 'classification' from `auc_rows`; `spread`: (variance, subjects) per group and label."""
     spread = spread or {}
     result = []
     for key, group in rows.groupby(GROUP, sort=True):
@@ -121,8 +86,8 @@ def summarise(
         line = _line(means, interval, spread.get((*key, "mean")), note)
         total = (counts["positives"].sum(), counts["images"].max())
         result.append((*key, "mean", *line[:3], *total, len(table), *line[3:]))
-    columns = [*GROUP, "label", "auc", "low", "high", "positives", "images", "seeds", "status", "interval"]
-    return pd.DataFrame(result, columns=columns)
+    columns = [*GROUP, "label", "value", "low", "high", "positives", "images", "seeds", "status", "interval"]
+    return pd.DataFrame(result, columns=columns).assign(metric="auc")
 
 
 def _line(aucs: np.ndarray, interval: Interval, spread: tuple[float, int] | None, note: str) -> tuple:
