@@ -153,6 +153,8 @@ def modules_of(rule_name, wildcards):
     method = study.methods.get(getattr(wildcards, "method", None))
     condition = study.conditions.get(getattr(wildcards, "condition", None))
     artifact = study.artifacts.get(getattr(wildcards, "artifact", None))
+    if rule_name == "make_phantom":
+        return [f"sightline.phantom.{dataset['adapter']}"]
     if rule_name == "read_dataset":
         names = [dataset["adapter"], *dataset["annotations"]]
         return [f"sightline.datasets.{name}" for name in names]

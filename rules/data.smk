@@ -11,6 +11,7 @@ rule make_phantom:
     params:
         seed=study.seed,
         folder=lambda wildcards: folder_of(wildcards.dataset),
+        adapter=lambda wildcards: study.datasets[wildcards.dataset]["adapter"],
         options=lambda wildcards: study.datasets[wildcards.dataset]["phantom"],
     script:
         "../scripts/make_phantom.py"

@@ -3,13 +3,12 @@
 import json
 from pathlib import Path
 
-from sightline import jobs, seals
-from sightline.phantom import tree
+from sightline import jobs, modules, seals
 
 
-def make_phantom(folder: Path, seed: int, options: dict, digests: Path) -> None:
-    """Write the phantom into `folder`; `digests` gets the SHA-256 of every file, by relative path."""
-    tree.write(folder, seed, **options)
+def make_phantom(folder: Path, adapter: str, seed: int, options: dict, digests: Path) -> None:
+    """Write what `adapter` reads into `folder`; `digests` gets every file's SHA-256, by relative path."""
+    modules.load("sightline.phantom", adapter).write(folder, seed, **options)
     digests.write_text(json.dumps(seals.digests(folder), indent=1, sort_keys=True) + "\n")
 
 
@@ -17,6 +16,7 @@ if __name__ == "__main__":
     with jobs.recorded(snakemake.input, snakemake.output, snakemake.params, snakemake.log):
         make_phantom(
             Path(snakemake.params.folder),
+            snakemake.params.adapter,
             snakemake.params.seed,
             snakemake.params.options,
             Path(snakemake.output.digests),

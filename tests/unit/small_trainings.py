@@ -5,8 +5,9 @@ import numpy as np
 from sightline.models.examples import Examples
 from sightline.models.recipe import Recipe
 from sightline.models.training import Fit, fit
-from sightline.phantom import film as drawing
-from sightline.phantom.anatomy import draw_subject, pose
+from sightline.phantom.chest import film as drawing
+from sightline.phantom.chest.anatomy import draw_subject, pose
+from sightline.phantom.shortcut import mark
 
 LABELS = ("No Finding", "Marker")
 
@@ -34,7 +35,7 @@ def films(count: int, geometry: str, side: int = 64) -> Examples:
         canvas = drawing.Canvas(height, side, pose(anatomy, random, height, side))
         film = drawing.frontal(canvas, anatomy, anatomy, [], random, contrast=1.0)
         if index % 2:
-            drawing.mark(film, (3, 3, 20, 20))
+            mark(film, (3, 3, 20, 20))
         targets[index, index % 2] = 1
         held[f"i{index:02d}"] = film
     return Examples(Memory(held), side, geometry, tuple(held), LABELS, targets)

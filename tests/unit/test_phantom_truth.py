@@ -14,19 +14,19 @@ from sightline import tables
 from sightline.datasets import phantom_truth
 from sightline.datasets.dataset import Dataset
 from sightline.errors import DatasetError
-from sightline.phantom import film as drawing
-from sightline.phantom import tree
-from sightline.phantom.anatomy import draw_subject, pose
-from sightline.phantom.cohort import HEALTHY, PARENTS, PREVALENCE, WITH_PARENT, draw_planted, rates
-from sightline.phantom.findings import LABELS, inside, place_findings, plant
-from sightline.phantom.gaze import COLUMNS, draw_readers, look
+from sightline.phantom import mimic_cxr
+from sightline.phantom.chest import film as drawing
+from sightline.phantom.chest.anatomy import draw_subject, pose
+from sightline.phantom.chest.cohort import HEALTHY, PARENTS, PREVALENCE, WITH_PARENT, draw_planted, rates
+from sightline.phantom.chest.findings import LABELS, inside, place_findings, plant
+from sightline.phantom.chest.gaze import COLUMNS, draw_readers, look
 
 NOTHING = dict.fromkeys(["training", "validation", "test", "phase_1", "phase_2", "phase_3"], 0)
 TINY = {"height": 72, "width": 64, "traps": 0}
 
 
 def settings(**given) -> dict:
-    return {name: option["default"] for name, option in tree.OPTIONS.items()} | given
+    return {name: option["default"] for name, option in mimic_cxr.OPTIONS.items()} | given
 
 
 # ---- prevalence
@@ -166,7 +166,7 @@ def test_places_hold_on_films_larger_than_the_drawing_grid():
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("truth") / "tree"
-    tree.write(
+    mimic_cxr.write(
         root, 5, **NOTHING | TINY | {"training": 60, "test": 4, "phase_3": 8, "uncertain": 0, "traps": 0.1}
     )
     return root
@@ -217,7 +217,7 @@ def test_findings_left_out_are_zero_everywhere(tmp_path):
         "uncertain": 0,
         "missing_labels": 0,
     }
-    tree.write(tmp_path / "tree", 2, **NOTHING | TINY | only | {"training": 80})
+    mimic_cxr.write(tmp_path / "tree", 2, **NOTHING | TINY | only | {"training": 80})
     expert = mimic(tmp_path / "tree", "chexpert")
     assert {row["label"] for row in read_truth(tmp_path / "tree")} == {"Consolidation"}
     assert 0.3 < expert["Consolidation"].mean() < 0.7
@@ -285,7 +285,7 @@ def test_dwell_reaches_the_files_and_changes_only_the_gaze(tmp_path):
     found = []
     for dwell in (0.0, 0.7):
         root = tmp_path / str(dwell)
-        tree.write(root, 1, **NOTHING | TINY | {"phase_2": 4, "phase_3": 12, "dwell": dwell})
+        mimic_cxr.write(root, 1, **NOTHING | TINY | {"phase_2": 4, "phase_3": 12, "dwell": dwell})
         main = root / "physionet.org/files/reflacx-xray-localization/1.0.0/main_data"
         ellipses = defaultdict(list)
         for row in read_truth(root):
@@ -343,7 +343,7 @@ def test_markers_follow_their_label_in_training_only(tmp_path, with_label, witho
         "corner": "lower right",
     }
     asked = {"findings": ["Edema"], "prevalence": {"Edema": 0.5}, "uncertain": 0, "shortcut": shortcut}
-    tree.write(tmp_path / "tree", 7, **NOTHING | TINY | asked | {"training": 160, "test": 80})
+    mimic_cxr.write(tmp_path / "tree", 7, **NOTHING | TINY | asked | {"training": 160, "test": 80})
     films, markers = marked_films(tmp_path / "tree")
     for split, expected in {"train": (with_label, without), "test": (0.5, 0.5)}.items():
         of_split = films[films["split"] == split]

@@ -9,7 +9,7 @@ import yaml
 from sightline import center_bias, gaze
 from sightline.datasets import dataset
 from sightline.metrics.similarity import sauc
-from sightline.phantom import tree
+from sightline.phantom import mimic_cxr
 from sightline.scoring import others
 from sightline.study.grid import Study
 
@@ -25,7 +25,7 @@ SCALE = 1.0  # coarser grids blur the center bias by rounding, which lifts zero 
 
 def interobserver_sauc(root: Path, dwell: float) -> np.ndarray:
     """(films,): mean over readers of sAUC against the others, by the center bias without the film."""
-    tree.write(root, 0, dwell=dwell, **FILMS, **SMALL, **PLANTED)
+    mimic_cxr.write(root, 0, dwell=dwell, **FILMS, **SMALL, **PLANTED)
     read = dataset.read("cxr", root, "mimic_cxr", {}, {"reflacx": {}})
     rows, rendered = gaze.render_all(read.fixations, read.images, read.readings, SCALE)
     maps = rows.assign(map=list(rendered)).groupby("image")["map"].agg(list)
@@ -145,7 +145,7 @@ def test_explained_films_are_of_subjects_that_no_model_saw(study, tmp_path):
     subjects, films = {}, {}
     for name in ("learnable", "marker_follows", "marker_anywhere"):
         given = study.datasets[name]
-        tree.write(tmp_path / name, study.seed, **given["phantom"] | few)
+        mimic_cxr.write(tmp_path / name, study.seed, **given["phantom"] | few)
         read = dataset.read(
             name, tmp_path / name, given["adapter"], given["adapter_options"], given["annotations"]
         )

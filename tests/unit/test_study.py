@@ -76,6 +76,10 @@ def test_every_shipped_configuration_is_valid(path):
         ),
         ({"limits.max_jobs": 5}, ["limits.max_jobs", "5"]),
         ({"datasets.cxr.phantom.film": 3}, ["datasets.cxr.phantom.film"]),
+        (
+            {"datasets.cxr.adapter": {"name": "tidy"}},
+            ["datasets.cxr.phantom", "'tidy' is none of the modules of sightline.phantom", "mimic_cxr"],
+        ),
     ],
 )
 def test_a_configuration_that_cannot_run_is_refused_with_its_key(changes, said):

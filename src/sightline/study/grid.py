@@ -26,6 +26,7 @@ ADAPTERS = "sightline.datasets"
 ARCHITECTURES = "sightline.models.architectures"
 CONDITIONS = "sightline.attribution.conditions"
 METHODS = "sightline.attribution.methods"
+PHANTOMS = "sightline.phantom"
 PROBES = "sightline.attribution.probes"
 TARGETS = "sightline.attribution.targets"
 # what a run says of its cells beside their axes
@@ -94,7 +95,7 @@ class Study:
         }
         phantom = given["phantom"]
         if phantom is not None:
-            phantom = options.with_defaults("sightline.phantom.tree", phantom, f"{where}.phantom")
+            phantom = self._completed(PHANTOMS, given["adapter"]["name"], phantom, f"{where}.phantom")
         return given | {
             "adapter": given["adapter"]["name"],
             "adapter_options": adapter,
@@ -133,7 +134,7 @@ class Study:
         return {"kind": kind, "options": self._completed(package, kind, chosen, where)}
 
     def _completed(self, package: str, module: str, given: dict, where: str) -> dict:
-        study_names.known(module, options.available(package), where, f"the modules of {package}")
+        study_names.known(module, options.available(package), where, f"modules of {package}")
         return options.with_defaults(f"{package}.{module}", given, where)
 
     # ---- what follows

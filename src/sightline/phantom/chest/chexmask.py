@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from sightline.phantom.anatomy import Anatomy, Place
+from sightline.phantom.chest.anatomy import Anatomy, Place
 
 PATH = "chexmask-cxr-segmentation-data/1.0.0/OriginalResolution/MIMIC-CXR-JPG.csv"
 COLUMNS = (

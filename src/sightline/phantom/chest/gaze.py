@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sightline.phantom.anatomy import Place
-from sightline.phantom.findings import Finding
+from sightline.phantom.chest.anatomy import Place
+from sightline.phantom.chest.findings import Finding
 from sightline.randomness import generator
 
 # where chests are looked at, whatever they show: a, b, sd of a, sd of b (chest box's frame), weight

@@ -5,9 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from sightline.phantom import findings
-from sightline.phantom.anatomy import Anatomy, Place
-from sightline.phantom.findings import Finding
+from sightline.phantom.chest import findings
+from sightline.phantom.chest.anatomy import Anatomy, Place
+from sightline.phantom.chest.findings import Finding
 
 # longest side on which the smooth parts are drawn; larger films are magnified from it, then grained
 WORK = 512
@@ -193,14 +193,3 @@ def lateral(canvas: Canvas, rng: np.random.Generator) -> np.ndarray:
     film = 0.03 + trunk * (0.62 - 0.30 * lung + 0.20 * spine) + 0.16 * heart * trunk
     film = film.astype(np.float32)
     return _finish(canvas, film, tone_curve(film), rng)
-
-
-def mark(film: np.ndarray, box: tuple[int, int, int, int]) -> None:
-    """Draw a bright marker with a dark letter into `box` (xmin, ymin, xmax, ymax, all inside), in place."""
-    left, top, right, bottom = box
-    film[top : bottom + 1, left : right + 1] = 250
-    side = right - left
-    stroke = max(1, side // 6)
-    bar = left + side // 3
-    film[top + side // 5 : bottom - side // 5, bar : bar + stroke] = 40
-    film[bottom - side // 5 - stroke : bottom - side // 5, bar : right - side // 5] = 40

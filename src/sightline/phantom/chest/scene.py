@@ -7,40 +7,14 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from sightline.phantom import film as drawing
-from sightline.phantom.anatomy import Anatomy, Place, draw_subject, pose
-from sightline.phantom.cohort import Film
-from sightline.phantom.findings import HEART_GROWTH, Finding, inside, place_findings
+from sightline.phantom.chest import film as drawing
+from sightline.phantom.chest.anatomy import Anatomy, Place, draw_subject, pose
+from sightline.phantom.chest.cohort import Film
+from sightline.phantom.chest.findings import HEART_GROWTH, Finding, inside, place_findings
+from sightline.phantom.shortcut import Shortcut, mark
 from sightline.randomness import generator
 
 JPEG_QUALITY = 95  # as upstream's files
-
-
-@dataclass(frozen=True)
-class Shortcut:
-    """A marker in a corner, whose presence follows a label in the training data."""
-
-    label: str
-    corner: str = "upper left"  # upper|lower left|right
-    share_with_label: float = 0.9
-    share_without: float = 0.1
-    share_evaluated: float = 0.5  # of test films and of those that readers saw, whatever their labels
-    size: float = 0.09  # side, in shares of the film's shorter side
-
-    def present(self, film: Film, draw: float) -> bool:
-        """Whether the film carries the marker; `draw` is uniform in [0, 1)."""
-        if film.read or film.split == "test":
-            return draw < self.share_evaluated
-        return draw < (self.share_with_label if self.label in film.labels else self.share_without)
-
-    def box(self, height: int, width: int) -> tuple[int, int, int, int]:
-        """xmin, ymin, xmax, ymax of the marker's pixels, both ends inside."""
-        short = min(height, width)
-        side, margin = max(4, round(self.size * short)), round(0.03 * short)
-        down, across = self.corner.split()
-        left = margin if across == "left" else width - margin - side
-        top = margin if down == "upper" else height - margin - side
-        return left, top, left + side - 1, top + side - 1
 
 
 @dataclass(frozen=True)
@@ -71,7 +45,8 @@ def arrange(film: Film, seed: int, settings: dict, shortcut: Shortcut | None) ->
     place = pose(anatomy, generator(seed, "phantom", "pose", film.dicom), film.height, film.width)
     marked = False
     if shortcut:
-        marked = shortcut.present(film, generator(seed, "phantom", "marker", film.dicom).random())
+        draw = generator(seed, "phantom", "marker", film.dicom).random()
+        marked = shortcut.present(shortcut.label in film.labels, film.read or film.split == "test", draw)
     marker = shortcut.box(film.height, film.width) if shortcut and marked else None
     scene = Scene(film, anatomy, anatomy, place, (), marker)
     if scene.lateral:
@@ -102,7 +77,7 @@ def jpeg(scene: Scene, seed: int, contrast: float) -> bytes:
     else:
         pixels = drawing.frontal(canvas, scene.anatomy, scene.usual, list(scene.found), rng, contrast)
     if scene.marker:
-        drawing.mark(pixels, scene.marker)
+        mark(pixels, scene.marker)
     return cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from sightline.phantom.findings import Finding
-from sightline.phantom.gaze import COLUMNS, Reader, look
-from sightline.phantom.scene import Scene
+from sightline.phantom.chest.findings import Finding
+from sightline.phantom.chest.gaze import COLUMNS, Reader, look
+from sightline.phantom.chest.scene import Scene
 from sightline.randomness import generator
 
 PATH = "reflacx-xray-localization/1.0.0/main_data"

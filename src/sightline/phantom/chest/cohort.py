@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sightline.phantom.findings import LABELS
+from sightline.phantom.chest.findings import LABELS
 from sightline.randomness import generator
 
 # shares of studies, about those that CheXpert's labels have in MIMIC-CXR

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import csv
-import json
-import shutil
 from pathlib import Path
 
-from sightline.errors import ConfigError, DatasetError
-from sightline.phantom import chexmask, mimic, reflacx
-from sightline.phantom.cohort import draw_films, rates
-from sightline.phantom.findings import LABELS
-from sightline.phantom.gaze import draw_readers
-from sightline.phantom.scene import Scene, Shortcut, arrange, jpeg, truth
+from sightline.errors import ConfigError
+from sightline.phantom.chest import chexmask, mimic, reflacx
+from sightline.phantom.chest.cohort import draw_films, rates
+from sightline.phantom.chest.findings import LABELS
+from sightline.phantom.chest.gaze import draw_readers
+from sightline.phantom.chest.scene import Scene, arrange, jpeg, truth
+from sightline.phantom.folder import claim, completed
+from sightline.phantom.shortcut import Shortcut
 from sightline.randomness import generator
 
 OPTIONS = {
@@ -156,10 +156,9 @@ OPTIONS = {
     },
 }  # fmt: skip
 
-MARKER = "phantom.json"
 PLANTED = "phantom_truth.csv"  # not upstream: where everything was planted
 FILES = "physionet.org/files"
-WRITER = "sightline.phantom.tree"
+WRITER = "sightline.phantom.tree"  # its name in phantom.json since the first one: old folders stay its own
 
 
 def write(root: Path, seed: int, **options: object) -> None:
@@ -173,9 +172,7 @@ def write(root: Path, seed: int, **options: object) -> None:
     """
     settings, shortcut = _checked(options)
     root = Path(root)
-    _take_over(root)
-    record = {"writer": WRITER, "seed": seed, "options": settings}
-    (root / MARKER).write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    claim(root, WRITER, seed, settings, {PLANTED, "physionet.org"})
     films = draw_films(seed, settings)
     scenes = [arrange(film, seed, settings, shortcut) for film in films]
     files = root / FILES
@@ -190,12 +187,7 @@ def write(root: Path, seed: int, **options: object) -> None:
 
 def _checked(options: dict[str, object]) -> tuple[dict, Shortcut | None]:
     """All settings with their defaults, and the shortcut; raises `ConfigError`."""
-    unknown = sorted(set(options) - set(OPTIONS))
-    if unknown:
-        raise ConfigError(
-            f"phantom: unknown option(s) {', '.join(unknown)}; expected some of {', '.join(OPTIONS)}"
-        )
-    settings = {name: options.get(name, option["default"]) for name, option in OPTIONS.items()}
+    settings = completed(OPTIONS, options)
     prevalence, shortcut = settings["prevalence"], settings["shortcut"]
     named = {
         "findings": settings["findings"] or [],
@@ -213,31 +205,6 @@ def _checked(options: dict[str, object]) -> tuple[dict, Shortcut | None]:
             f"phantom.shortcut.label: '{shortcut['label']}' is never planted; add it to phantom.findings"
         )
     return settings, Shortcut(**shortcut) if shortcut else None
-
-
-def _take_over(root: Path) -> None:
-    """Make `root` an empty folder, deleting only what an earlier run of this writer left in it."""
-    if root.exists() and not root.is_dir():
-        raise DatasetError(f"{root}: is a file; the phantom needs a folder of its own")
-    root.mkdir(parents=True, exist_ok=True)
-    present = {path.name for path in root.iterdir()}
-    if not present:
-        return
-    try:
-        owned = json.loads((root / MARKER).read_text(encoding="utf-8"))["writer"] == WRITER
-    except (OSError, ValueError, KeyError, TypeError):
-        owned = False
-    foreign = sorted(present - {MARKER, PLANTED, "physionet.org"})
-    if not owned or foreign or (root / "physionet.org").is_symlink():
-        held = ", ".join(foreign or sorted(present))
-        raise DatasetError(
-            f"{root}: holds files that the phantom did not write ({held}); "
-            "name another folder or empty this one"
-        )
-    if (root / "physionet.org").exists():
-        shutil.rmtree(root / "physionet.org")
-    for name in (PLANTED, MARKER):
-        (root / name).unlink(missing_ok=True)
 
 
 def _write_films(folder: Path, scenes: list[Scene], seed: int, settings: dict) -> None:

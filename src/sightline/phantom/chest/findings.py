@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from sightline.phantom.anatomy import Anatomy, Place
+from sightline.phantom.chest.anatomy import Anatomy, Place
 
 LABELS = (
     "Atelectasis",

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 
 from sightline import options
 from sightline.errors import ConfigError, DatasetError
-from sightline.phantom import tree
+from sightline.phantom import mimic_cxr
 
 SMALL = {
     "training": 40,
@@ -34,7 +34,7 @@ DICOM = r"[0-9a-f]{8}(-[0-9a-f]{8}){4}"
 @pytest.fixture(scope="module")
 def root(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("phantom") / "tree"
-    tree.write(folder, 3, **SMALL)
+    mimic_cxr.write(folder, 3, **SMALL)
     return folder
 
 
@@ -376,19 +376,19 @@ def test_chest_boxes_of_readers_differ_a_little(reflacx, readings):
 def test_equal_seed_equal_bytes_and_another_seed_differs(root, tmp_path):
     few = {**SMALL, "training": 4, "validation": 0, "test": 1, "phase_1": 1, "phase_2": 0, "phase_3": 2}
     for name, seed in {"first": 3, "again": 3, "other": 4}.items():
-        tree.write(tmp_path / name, seed, **few)
+        mimic_cxr.write(tmp_path / name, seed, **few)
     first = digest(tmp_path / "first")
     assert digest(tmp_path / "again") == first
     assert set(first.values()).isdisjoint(
         value for path, value in digest(tmp_path / "other").items() if path.endswith((".jpg", ".gz"))
     )
     # its own folder is cleared, whatever was in it
-    tree.write(tmp_path / "other", 3, **few)
+    mimic_cxr.write(tmp_path / "other", 3, **few)
     assert digest(tmp_path / "other") == first
     record = json.loads((tmp_path / "first/phantom.json").read_text())
     assert record["seed"] == 3
     assert record["options"]["training"] == 4
-    assert record["options"]["dwell"] == tree.OPTIONS["dwell"]["default"]
+    assert record["options"]["dwell"] == mimic_cxr.OPTIONS["dwell"]["default"]
 
 
 @pytest.mark.parametrize("marker", [None, "not json", '{"writer": "somebody"}'])
@@ -399,20 +399,20 @@ def test_a_folder_of_others_is_left_alone(tmp_path, marker):
         (tmp_path / "phantom.json").write_text(marker)
     before = digest(tmp_path)
     with pytest.raises(DatasetError, match="did not write"):
-        tree.write(tmp_path, 0, training=1)
+        mimic_cxr.write(tmp_path, 0, training=1)
     assert digest(tmp_path) == before
 
 
 def test_foreign_files_beside_the_marker_are_left_alone(tmp_path):
     folder = tmp_path / "tree"
     nothing = dict.fromkeys(["training", "validation", "test", "phase_1", "phase_2", "phase_3"], 0)
-    tree.write(folder, 0, **nothing)
+    mimic_cxr.write(folder, 0, **nothing)
     (folder / "notes.txt").write_text("mine")
     with pytest.raises(DatasetError, match="notes.txt"):
-        tree.write(folder, 0, **nothing)
+        mimic_cxr.write(folder, 0, **nothing)
     (tmp_path / "file").write_text("")
     with pytest.raises(DatasetError, match="is a file"):
-        tree.write(tmp_path / "file", 0, **nothing)
+        mimic_cxr.write(tmp_path / "file", 0, **nothing)
 
 
 @pytest.mark.parametrize(
@@ -427,11 +427,11 @@ def test_foreign_files_beside_the_marker_are_left_alone(tmp_path):
 )
 def test_options_that_make_no_sense(tmp_path, given, message):
     with pytest.raises(ConfigError, match=message):
-        tree.write(tmp_path / "tree", 0, **given)
+        mimic_cxr.write(tmp_path / "tree", 0, **given)
     assert not (tmp_path / "tree").exists()
 
 
 def test_options_are_literal_and_described():
-    stated = options.read("sightline.phantom.tree")["OPTIONS"]
-    assert stated == tree.OPTIONS
+    stated = options.read("sightline.phantom.mimic_cxr")["OPTIONS"]
+    assert stated == mimic_cxr.OPTIONS
     assert all({"type", "default", "description"} <= set(option) for option in stated.values())

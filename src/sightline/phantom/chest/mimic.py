@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sightline.phantom.cohort import Film, rates
-from sightline.phantom.findings import LABELS
+from sightline.phantom.chest.cohort import Film, rates
+from sightline.phantom.chest.findings import LABELS
 from sightline.randomness import generator
 
 PATH = "mimic-cxr-jpg/2.1.0"

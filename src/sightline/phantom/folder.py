@@ -1,0 +1,54 @@
+"""What every phantom's writer shares: its settings, and the folder that is its own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Collection
+from pathlib import Path
+
+from sightline.errors import ConfigError, DatasetError
+
+MARKER = "phantom.json"
+
+
+def completed(stated: dict[str, dict], given: dict[str, object]) -> dict:
+    """`given` with the defaults of a writer's OPTIONS (`stated`). Raises `ConfigError` for unknown names."""
+    unknown = sorted(set(given) - set(stated))
+    if unknown:
+        raise ConfigError(
+            f"phantom: unknown option(s) {', '.join(unknown)}; expected some of {', '.join(stated)}"
+        )
+    return {name: given.get(name, option["default"]) for name, option in stated.items()}
+
+
+def claim(root: Path, writer: str, seed: int, settings: dict, parts: Collection[str]) -> None:
+    """Make `root` an empty folder of this writer's, but for `phantom.json`, which says so.
+
+    Deletes only what an earlier run of the same writer left: the files and folders `parts`. Raises
+    `DatasetError` where `root` is a file or holds anything else.
+    """
+    if root.exists() and not root.is_dir():
+        raise DatasetError(f"{root}: is a file; the phantom needs a folder of its own")
+    root.mkdir(parents=True, exist_ok=True)
+    present = {path.name: path for path in root.iterdir()}
+    foreign = sorted(set(present) - {MARKER, *parts})
+    if present and (foreign or not _owned(root, writer) or any(map(Path.is_symlink, present.values()))):
+        raise DatasetError(
+            f"{root}: holds files that the phantom did not write ({', '.join(foreign or sorted(present))}); "
+            "name another folder or empty this one"
+        )
+    for path in present.values():
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    record = {"writer": writer, "seed": seed, "options": settings}
+    (root / MARKER).write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _owned(root: Path, writer: str) -> bool:
+    try:
+        return json.loads((root / MARKER).read_text(encoding="utf-8"))["writer"] == writer
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
