@@ -63,9 +63,15 @@ def _probe(
     if not there:
         return
     held = Batch(*(tuple(part[index] for index in there) for part in (batch.images, batch.frames)))
-    given = _given(cell, held, np.stack([answers[image] for image in held.images]))
+    values = np.stack([answers[image] for image in held.images])
+    given = _given(cell, held, values)
     for one in probes:
-        yield from _measured(one, given, held)
+        rows = _measured(one, given, held)
+        if rows is None:  # alone, no image loses its number to its company
+            alone = [Batch((image,), (frame,)) for image, frame in zip(held.images, held.frames)]
+            parts = [(part, _given(cell, part, values[[at]])) for at, part in enumerate(alone)]
+            rows = [row for part, each in parts for row in _measured(one, each, part)]
+        yield from rows
 
 
 def _given(cell: Cell, batch: Batch, values: np.ndarray) -> Probed:
@@ -100,20 +106,25 @@ def _again(method: maps.Method, model: maps.Explained, images: Images, targets: 
 
 def _measured(
     one: Probe, given: Probed, batch: Batch
-) -> Iterator[tuple[str, str, float | None, str, str | None]]:
+) -> list[tuple[str, str, float | None, str, str | None]] | None:
+    """(image, metric, value, status, reason) of one probe; None where it fails on several images."""
     try:
         found = one.module.probe(given, **one.options)
     except maps.MACHINE:
         raise
     except (maps.NotApplicable, *maps.FAILURES) as error:
-        status = "not_applicable" if isinstance(error, maps.NotApplicable) else "failed"
-        reason = str(error) if status == "not_applicable" else f"{type(error).__name__}: {error}"
-        for image in batch.images:
-            yield from ((image, metric, None, status, reason) for metric in one.module.METRICS)
-        return
-    for metric, values in found.items():
-        for image, value in zip(batch.images, np.asarray(values, dtype=float)[:, 0]):
-            if np.isnan(value):
-                yield image, metric, None, "undefined", f"{one.kind} has no value for this map"
-            else:
-                yield image, metric, float(value), "ok", None
+        if len(batch.images) > 1:
+            return None
+        refused = isinstance(error, maps.NotApplicable)
+        status = "not_applicable" if refused else "failed"
+        reason = str(error) if refused else f"{type(error).__name__}: {error}"
+        return [
+            (image, metric, None, status, reason) for image in batch.images for metric in one.module.METRICS
+        ]
+    return [
+        (image, metric, None, "undefined", f"{one.kind} has no value for this map")
+        if np.isnan(value)
+        else (image, metric, float(value), "ok", None)
+        for metric, values in found.items()
+        for image, value in zip(batch.images, np.asarray(values, dtype=float)[:, 0])
+    ]
