@@ -7,10 +7,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from sightline import tables
-from sightline.datasets import rle, upstream
+from sightline.datasets import mask_files, rle, upstream
 from sightline.errors import DatasetError
 from sightline.frames import Frame, scoring_frame
 
@@ -30,11 +29,14 @@ def render(
     A kind says `of`, the kind of mask or box; `source`, mask (default) or box; for boxes `label`,
     `min_certainty` and `reader` ("" for marks that no reader made), which narrow them; and
     `hull`, true for the convex hull. The boxes left are united.
-    A row's offset counts the values of the arrays before its own, in order. An image without such a region,
-    or whose mask cannot be read, is `not_applicable` with the reason, and None among the arrays.
+    Masks of one kind are united as well. A row's offset counts the values of the arrays before its own, in
+    order. An image without such a region, or one of whose masks cannot be read, is `not_applicable` with the
+    reason, and None among the arrays.
     """
     boxes_of = dict(iter(boxes.groupby("image")))
-    masks_of = {(row.image, row.kind): row for row in masks.itertuples()}
+    masks_of: dict[tuple[str, str], list] = {}
+    for row in masks.itertuples():
+        masks_of.setdefault((row.image, row.kind), []).append(row)
     rows, arrays, offset = [], [], 0
     for kind in sorted(kinds):
         for image in images.sort_values("image").itertuples():
@@ -81,17 +83,17 @@ def _region(
     image: str,
     shape: tuple[int, int],
     boxes_of: dict[str, pd.DataFrame],
-    masks_of: dict[tuple[str, str], tuple],
+    masks_of: dict[tuple[str, str], list],
     root: Path,
     scale: float,
 ) -> np.ndarray:
     """One region in the scoring frame, uint8 0/1. Raises `DatasetError` with the reason why there is none."""
     frame = scoring_frame(shape, scale)
     if kind.get("source", "mask") == "mask":
-        mask = masks_of.get((image, kind["of"]))
-        if mask is None:
+        found = masks_of.get((image, kind["of"]))
+        if found is None:
             raise DatasetError(f"the image has no mask '{kind['of']}'")
-        native = read_mask(mask.encoding, mask.data, shape, root)
+        native = united(found, shape, root)
         region = nearest(convex_hull(native) if kind.get("hull") else native, frame)
     else:
         chosen = choose_boxes(boxes_of.get(image), **{key: kind.get(key) for key in NARROWED_BY})
@@ -153,28 +155,39 @@ def draw_boxes(boxes: pd.DataFrame, shape: tuple[int, int], frame: Frame) -> np.
     return region
 
 
+def united(rows: list, shape: tuple[int, int], root: Path) -> np.ndarray:
+    """The union of an image's masks (rows of `masks`) in the image's own pixels: bool, `shape` (H, W).
+
+    A mask of another grid is stretched onto the image's, nearest. Raises `DatasetError` as `read_mask`: a
+    part of a region would be scored as if it were the whole.
+    """
+    region = np.zeros(shape, dtype=bool)
+    for row in rows:
+        mask = read_mask(row.encoding, row.data, (int(row.height), int(row.width)), root)
+        region |= mask if mask.shape == shape else nearest(mask, Frame.resized(mask.shape, shape))
+    return region
+
+
 def read_mask(encoding: str, data: str, shape: tuple[int, int], root: Path) -> np.ndarray:
-    """A mask in the image's own pixels, bool (H, W): run lengths, or a file below `root`, 0 or not.
+    """A mask on its own grid, bool (H, W) = `shape`: `encoding` and `data` as in table masks.
 
     Raises `DatasetError` for a mask that cannot be decoded or has another shape.
     """
-    if encoding == "rle":
-        try:
-            return rle.decode(data, shape)
-        except ValueError as error:
-            raise DatasetError(f"the run-length mask {error}; {upstream.DAMAGED}") from error
-    path = upstream.inside(root, data, "table masks")
     try:
-        with Image.open(path) as opened:
-            if opened.size != (shape[1], shape[0]):
-                raise DatasetError(
-                    f"{data}: the mask is {opened.size[0]} x {opened.size[1]} pixels, its image {shape[1]} x "
-                    f"{shape[0]}; resize the mask to the image"
-                )
-            values = np.asarray(opened.convert("RGB") if opened.mode in ("P", "RGBA", "LA") else opened)
-    except (OSError, SyntaxError) as error:
-        raise DatasetError(f"{data}: the mask cannot be read ({error}); replace the file") from error
-    return (values if values.ndim == 2 else values.max(axis=2)) > 0
+        if encoding == "rle":
+            return rle.decode(data, shape)
+        if encoding == "polygons":
+            return mask_files.drawn(mask_files.polygons(data), shape)
+    except ValueError as error:
+        form = "run-length" if encoding == "rle" else "outlined"
+        raise DatasetError(f"the {form} mask {error}; {upstream.DAMAGED}") from error
+    mask = mask_files.read_file(upstream.inside(root, data, "table masks"), data)
+    if mask.shape != shape:
+        raise DatasetError(
+            f"{data}: the mask is {mask.shape[1]} x {mask.shape[0]} pixels, expected {shape[1]} x "
+            f"{shape[0]}; resize the mask to its image, or read the dataset anew if the file was replaced"
+        )
+    return mask
 
 
 def nearest_pixels(shape: tuple[int, int], frame: Frame) -> tuple[np.ndarray, np.ndarray]:

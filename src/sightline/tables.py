@@ -85,14 +85,17 @@ SCHEMAS: dict[str, Schema] = {
         optional="certainty",
     ),
     "masks": _schema(
-        "dataset image kind",
+        "dataset image kind index",
         {
             "dataset": TEXT,
             "image": TEXT,
-            "kind": TEXT,  # lungs | heart | ...
-            "encoding": TEXT,  # rle (CheXmask's, 1-based, row-major) | file (path in the dataset's folder)
+            "kind": TEXT,  # lungs | heart | lesion | breast ...
+            "index": INTEGER,  # counts the masks of one kind on one image: a region unites them
+            # rle (CheXmask's, 1-based, row-major) | file (an image or DICOM file, path in the dataset's
+            # folder) | polygons (JSON [[[x, y], ...], ...] in image pixels)
+            "encoding": TEXT,
             "data": TEXT,
-            "height": INTEGER,
+            "height": INTEGER,  # of the mask's own grid, which is stretched onto the image's
             "width": INTEGER,
         },
     ),

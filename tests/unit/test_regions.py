@@ -1,7 +1,10 @@
 """Regions: closed forms for boxes, ellipses and hulls; masks as frames' nearest resampling has them."""
 
+import json
+
 import numpy as np
 import pandas as pd
+import pydicom
 import pytest
 from PIL import Image
 
@@ -29,7 +32,7 @@ def boxes(*rows: dict) -> pd.DataFrame:
 
 
 def masks(*rows: dict) -> pd.DataFrame:
-    plain = {"dataset": "made_up", "image": "a", "kind": "lungs", "height": 80, "width": 120}
+    plain = {"dataset": "made_up", "image": "a", "kind": "lungs", "index": 0, "height": 80, "width": 120}
     return pd.DataFrame([plain | row for row in rows], columns=list(tables.SCHEMAS["masks"].columns))
 
 
@@ -143,16 +146,123 @@ def test_masks_from_run_lengths_and_from_files(tmp_path):
     [
         ("rle", "1 2 3", "pairs"),
         ("file", "none.png", "none.png: the mask cannot be read .*replace the file"),
-        ("file", "small.png", "small.png: the mask is 120 x 79 pixels, its image 120 x 80; resize the mask"),
+        ("file", "small.png", "small.png: the mask is 120 x 79 pixels, expected 120 x 80; resize the mask"),
         ("file", "../up.png", "leaves the dataset's folder"),
+        ("file", "broken.dcm", "broken.dcm: the mask cannot be decoded .*replace the file"),
+        ("file", "movie.dcm", r"movie.dcm: the mask holds an array of shape \(2, 80, 120\)"),
+        ("polygons", "[[[1, 2], [3]]]", "the outlined mask"),
+        ("polygons", "[[1, 2]]", "no list of points"),
+        ("polygons", "[[[1, NaN]]]", "not finite"),
+        ("polygons", "{", "not a list of polygons"),
     ],
 )
 def test_a_bad_mask_says_what_is_wrong(tmp_path, encoding, data, words):
     Image.fromarray(np.zeros((79, 120), np.uint8)).save(tmp_path / "small.png")
+    dicom_file(tmp_path / "broken.dcm", np.zeros(SHAPE, np.uint8))
+    (tmp_path / "broken.dcm").write_bytes((tmp_path / "broken.dcm").read_bytes()[:-99])
+    movie = pydicom.dcmread(tmp_path / "broken.dcm", force=True)
+    movie.NumberOfFrames, movie.PixelData = 2, bytes(2 * 80 * 120)
+    movie.save_as(tmp_path / "movie.dcm")
     with pytest.raises(DatasetError, match=words):
         read_mask(encoding, data, SHAPE, tmp_path)
     rows, _ = rendered({"of": "lungs"}, boxes(), masks({"encoding": encoding, "data": data}), tmp_path)
     assert rows["status"].iloc[0] == "not_applicable" and rows["reason"].iloc[0]
+
+
+def test_masks_of_one_kind_are_united():
+    first, second = np.zeros(SHAPE, dtype=bool), np.zeros(SHAPE, dtype=bool)
+    first[10:20, 10:20], second[15:40, 15:30] = True, True
+    found = masks(
+        *({"encoding": "rle", "data": rle.encode(one), "index": at} for at, one in enumerate([first, second]))
+    )
+    rows, values = rendered({"of": "lungs"}, boxes(), found)
+    np.testing.assert_array_equal(values[0], first | second)
+    assert rows["area_share"].iloc[0] == (10 * 10 + 25 * 15 - 5 * 5) / (80 * 120)
+    broken = pd.concat([found, masks({"encoding": "file", "data": "none.png", "index": 2})])
+    rows, values = rendered({"of": "lungs"}, boxes(), broken)
+    assert rows["status"].iloc[0] == "not_applicable" and "none.png" in rows["reason"].iloc[0]
+    assert values[0] is None, "a part of a region is no region"
+
+
+def test_a_mask_of_another_grid_is_stretched_onto_the_image():
+    small = np.random.default_rng(1).random((40, 40)) < 0.5  # the image is 80 x 120
+    found = masks({"encoding": "rle", "data": rle.encode(small), "height": 40, "width": 40})
+    _, values = rendered({"of": "lungs"}, boxes(), found)
+    np.testing.assert_array_equal(values[0], np.repeat(np.repeat(small, 2, axis=0), 3, axis=1))
+    larger = np.repeat(np.repeat(small, 6, axis=0), 9, axis=1)  # 240 x 360, cut down by three
+    found = masks({"encoding": "rle", "data": rle.encode(larger), "height": 240, "width": 360})
+    np.testing.assert_array_equal(rendered({"of": "lungs"}, boxes(), found)[1][0], values[0])
+
+
+def polygon_mask(outlines: list, shape: tuple[int, int] = SHAPE) -> np.ndarray:
+    return read_mask("polygons", json.dumps(outlines), shape, ".")
+
+
+def test_polygons_hold_the_pixels_whose_centres_they_hold():
+    square = polygon_mask([[[10, 20], [30, 20], [30, 50], [10, 50]]])
+    expected = np.zeros(SHAPE, dtype=bool)
+    expected[20:51, 10:31] = True  # points of the edge are inside: the outline of these pixels' centres
+    np.testing.assert_array_equal(square, expected)
+    between = polygon_mask([[[9.5, 19.5], [30.5, 19.5], [30.5, 50.5], [9.5, 50.5]]])
+    np.testing.assert_array_equal(between, expected)  # and so is the outline of their outer edges
+    triangle = polygon_mask([[[0, 0], [79, 0], [0, 79]]])
+    rows, columns = np.indices(SHAPE)
+    np.testing.assert_array_equal(triangle, rows + columns <= 79)
+    angles = np.linspace(0, 2 * np.pi, 400, endpoint=False)
+    circle = np.stack([60.3 + 30 * np.cos(angles), 40.2 + 30 * np.sin(angles)], axis=1)
+    disc = (columns - 60.3) ** 2 + (rows - 40.2) ** 2
+    drawn = polygon_mask([circle.tolist()])
+    assert drawn.sum() == pytest.approx(np.pi * 30**2, rel=0.01)
+    assert drawn[disc < 29.9**2].all() and not drawn[disc > 30**2].any()
+
+
+def test_polygons_are_united_and_specks_are_pixels():
+    overlapping = polygon_mask(
+        [[[10, 10], [20, 10], [20, 20], [10, 20]], [[15, 15], [25, 15], [25, 25], [15, 25]]]
+    )
+    assert overlapping.sum() == 2 * 11 * 11 - 6 * 6, "an overlap stays inside"
+    specks = polygon_mask(
+        [[[5, 7]], [[5.4, 6.6]], [[40.5, 30.4]], [[60.2, 60.2], [60.4, 60.3], [60.3, 60.4]]]
+    )
+    assert sorted(zip(*np.nonzero(specks))) == [(7, 5), (30, 41), (60, 60)]
+    border = polygon_mask([[[120, 40]], [[-1, 80]]])  # a pixel off the grid: moved onto its edge
+    assert sorted(zip(*np.nonzero(border))) == [(40, 119), (79, 0)]
+    stroke = polygon_mask([[[1, 1], [4, 1]]])
+    assert sorted(zip(*np.nonzero(stroke))) == [(1, 1), (1, 4)]
+    clipped = polygon_mask([[[110, 70], [130, 70], [130, 90], [110, 90]]])
+    assert clipped.sum() == 10 * 10 and clipped[70:, 110:].all()
+    assert not polygon_mask([]).any()
+
+
+def dicom_file(path, pixels: np.ndarray) -> None:
+    """A DICOM file of these grey pixels, written by pydicom alone."""
+    bits = pixels.dtype.itemsize * 8
+    found = pydicom.Dataset()
+    found.file_meta = pydicom.dataset.FileMetaDataset()
+    found.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    found.file_meta.MediaStorageSOPClassUID = found.SOPClassUID = "1.2.840.10008.5.1.4.1.1.7"
+    found.file_meta.MediaStorageSOPInstanceUID = found.SOPInstanceUID = "1.2.3"
+    found.Rows, found.Columns = pixels.shape
+    found.SamplesPerPixel, found.PhotometricInterpretation, found.PixelRepresentation = 1, "MONOCHROME2", 0
+    found.BitsAllocated = found.BitsStored = bits
+    found.HighBit = bits - 1
+    found.PixelData = pixels.tobytes()
+    found.save_as(path, enforce_file_format=True)
+
+
+def test_masks_from_dicom_and_jpeg_files(tmp_path):
+    drawn = np.zeros(SHAPE, dtype=bool)
+    drawn[8:48, 32:64] = True
+    dicom_file(tmp_path / "mask.dcm", drawn.astype(np.uint8) * 255)
+    dicom_file(tmp_path / "noname", drawn.astype(np.uint16) * 7)
+    for name in ("mask.dcm", "noname"):
+        np.testing.assert_array_equal(read_mask("file", name, SHAPE, tmp_path), drawn)
+    # its zeros are not zero: a ring of small values surrounds what was white
+    disc = np.hypot(*(np.indices(SHAPE) - np.array([40, 60])[:, None, None])) < 20
+    Image.fromarray(disc.astype(np.uint8) * 255).save(tmp_path / "mask.jpg", quality=60)
+    assert (np.asarray(Image.open(tmp_path / "mask.jpg"))[~disc] > 0).sum() > 100
+    read = read_mask("file", "mask.jpg", SHAPE, tmp_path)
+    assert (read != disc).sum() <= 0.01 * disc.sum()
 
 
 def test_the_hull_of_two_lungs_in_closed_form():

@@ -119,9 +119,9 @@ def _masks(rows: pd.DataFrame, sizes: pd.DataFrame, shown: str) -> tuple[pd.Data
             items.append(image)
             reasons.append(f"{shown}: row {row['row']}: the mask {error}; {upstream.DAMAGED}")
             continue
-        about = {"image": image, "encoding": "rle", "height": shape[0], "width": shape[1]}
+        about = {"image": image, "index": 0, "encoding": "rle", "height": shape[0], "width": shape[1]}
         masks += [{**about, "kind": kind, "data": data} for kind, data in found.items() if data]
-    columns = ["image", "kind", "encoding", "data", "height", "width"]
+    columns = ["image", "kind", "index", "encoding", "data", "height", "width"]
     return pd.DataFrame(masks, columns=columns), upstream.skipped("reading", items, shown, reasons)
 
 

@@ -62,6 +62,7 @@ def read(root: Path, dataset: str, folder: str = "") -> Dataset:
     )
     masks = images[["image", "height", "width"]].assign(
         kind="lungs",
+        index=0,
         encoding="file",
         data=[str(Path(folder) / "lung_masks" / Path(name).name) for name in table["lung_mask"]],
     )[(table["lung_mask"] != "").to_numpy()]

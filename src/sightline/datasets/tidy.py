@@ -228,6 +228,7 @@ def _masks(table: pd.DataFrame, images: pd.DataFrame, root: Path, folder: str) -
         {
             "image": [file.stem for file in files],
             "kind": [file.parent.name for file in files],
+            "index": 0,
             "encoding": "file",
             "data": [str(file.relative_to(root)) for file in files],
         }

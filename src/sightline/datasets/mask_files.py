@@ -1,0 +1,106 @@
+"""Masks as files and as outlines, on their own grid."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from sightline.errors import DatasetError
+
+LOSSY_HALF = 128  # a JPEG's zeros are not zero: half of white parts the two
+MOST_PIXELS = 200_000_000  # of one mask; more is taken for a decompression bomb
+
+
+def polygons(text: str) -> list[np.ndarray]:
+    """The outlines in JSON [[[x, y], ...], ...], each (n, 2) float64. Raises `ValueError` for other text."""
+    try:
+        outlines = [np.array(outline, dtype=np.float64) for outline in json.loads(text)]
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"is not a list of polygons ({error})") from error
+    if any(outline.ndim != 2 or outline.shape[1] != 2 for outline in outlines):
+        raise ValueError("holds a polygon that is no list of points [x, y]")
+    if not all(np.isfinite(outline).all() for outline in outlines):
+        raise ValueError("holds a point that is not finite")
+    return outlines
+
+
+def drawn(outlines: list[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
+    """The union of filled polygons (points x, y in pixels, whose centres are integers): bool, `shape` (H, W).
+
+    A pixel is in a polygon where its centre lies inside (even-odd) or on the edge, so that an outline traced
+    through the border pixels of a shape gives back the shape. A polygon without any such pixel (a point, a
+    stroke, a speck) is the pixels nearest to its points; those off the grid move to its edge.
+    """
+    from skimage.draw import polygon
+
+    mask = np.zeros(shape, dtype=bool)
+    for outline in outlines:
+        x, y = outline.T
+        rows, columns = polygon(y, x, shape) if len(outline) > 2 else (np.array([], int),) * 2
+        if not len(rows):
+            rows = np.clip(np.floor(y + 0.5).astype(int), 0, shape[0] - 1)
+            columns = np.clip(np.floor(x + 0.5).astype(int), 0, shape[1] - 1)
+        mask[rows, columns] = True
+    return mask
+
+
+def read_file(path: Path, shown: str) -> np.ndarray:
+    """The mask in an image or DICOM file: bool (H, W), where a pixel is not 0 (of a JPEG: half of white).
+
+    Raises `DatasetError`, calling the file `shown`, where it cannot be read or is no single picture.
+    """
+    try:
+        values = pixels(path)
+    except ValueError as error:
+        raise DatasetError(f"{shown}: the mask {error}") from error
+    return values >= LOSSY_HALF if is_lossy(path) else values > 0
+
+
+def pixels(path: Path) -> np.ndarray:
+    """The stored values of a DICOM or image file, (H, W); of colours, the largest of each pixel.
+
+    Raises `ValueError` with the reason where the file is missing, damaged or holds several pictures.
+    """
+    try:
+        if is_dicom(path):
+            values = dicom_pixels(path)
+        else:
+            with Image.open(path) as opened:
+                if opened.width * opened.height > MOST_PIXELS:
+                    raise Image.DecompressionBombError(f"{opened.width} x {opened.height} pixels")
+                plain = opened.convert("RGB") if opened.mode in ("P", "RGBA", "LA") else opened
+                values = np.asarray(plain)
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"cannot be read ({error}); replace the file") from error
+    return values if values.ndim == 2 else values.max(axis=2)
+
+
+def dicom_pixels(path: Path) -> np.ndarray:
+    """The stored values of a DICOM file of one grey picture, (H, W), without rescaling or window.
+
+    Raises `ValueError` with the reason where they cannot be decoded.
+    """
+    import pydicom
+
+    try:
+        values = pydicom.dcmread(path).pixel_array
+    except Exception as error:  # pydicom and its decoders raise of every kind on damaged bytes
+        raise ValueError(f"cannot be decoded ({type(error).__name__}: {error}); replace the file") from error
+    if values.ndim != 2:
+        raise ValueError(f"holds an array of shape {values.shape}, expected one grey picture")
+    return values
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether the file says that it is DICOM, at byte 128. Raises `OSError` where it cannot be read."""
+    with open(path, "rb") as file:
+        return file.read(132)[128:] == b"DICM"
+
+
+def is_lossy(path: Path) -> bool:
+    """Whether the file is a JPEG, whose zeros are not zero. Raises `OSError` where it cannot be read."""
+    with open(path, "rb") as file:
+        return file.read(3) == b"\xff\xd8\xff"
