@@ -30,6 +30,7 @@ rule make_artifacts:
         options=lambda wildcards: study.artifacts[wildcards.artifact]["options"],
         targets={"kind": "all_classes"},
         chosen=lambda wildcards: study.artifacts[wildcards.artifact]["images"],
+        at_most=None,
         placement="true",
         reference_images=0,
         autoencoder=None,

@@ -126,6 +126,7 @@ of_cell = {
     "options": lambda wildcards: study.methods[wildcards.method]["options"],
     "targets": lambda wildcards: study.targets_of(wildcards),
     "chosen": lambda wildcards: study.choice(wildcards, "images"),
+    "at_most": lambda wildcards: study.choice(wildcards, "at_most"),
     "placement": lambda wildcards: study.choice(wildcards, "placement"),
     "reference_images": lambda wildcards: study.reference_images_of(wildcards.method),
     "autoencoder": lambda wildcards: study_artifacts.autoencoder(study, wildcards.method),

@@ -47,9 +47,9 @@ class Files:
 class Setting:
     """What the configuration says of a cell.
 
-    `chosen` is which images of the test split are explained: `evaluated` or `test`; `condition` holds kind
-    and options, `targets` those of a `targets.Choice`; `labels` are the model's, in order; `autoencoder` the
-    options of the one that the method compares with.
+    `chosen` is which images of the test split are explained: `evaluated` or `test`, and `at_most` how many
+    of these (None: all); `condition` holds kind and options, `targets` those of a `targets.Choice`; `labels`
+    are the model's, in order; `autoencoder` the options of the one that the method compares with.
     """
 
     study_seed: int
@@ -67,6 +67,7 @@ class Setting:
     micro_batch: int
     reference_images: int
     autoencoder: Mapping[str, Any] | None = None
+    at_most: int | None = None
 
     @classmethod
     def among(cls, params: Mapping[str, Any]) -> Setting:
@@ -75,12 +76,22 @@ class Setting:
         return cls(**found | {"labels": tuple(found["labels"])})
 
 
-def asked(images: pd.DataFrame, split: str, chosen: str) -> list[str]:
-    """The images of `split` in table `images`; of the test split the `evaluated` ones or all (`test`)."""
+def asked(
+    images: pd.DataFrame, split: str, chosen: str, at_most: int | None = None, study_seed: int = 0
+) -> list[str]:
+    """The images of `split` in table `images`; of the test split the `evaluated` ones or all (`test`).
+
+    `at_most` so many of these, drawn once for the dataset: every model and method explains the same ones, and
+    a larger number keeps those of a smaller one.
+    """
     wanted = images["split"] == split
     if split == "test" and chosen == "evaluated":
         wanted &= images["evaluated"]
-    return sorted(images.loc[wanted, "image"])
+    found = sorted(images.loc[wanted, "image"])
+    if at_most is None or len(found) <= at_most:
+        return found
+    draws = generator(study_seed, "explained images", images["dataset"].iloc[0])
+    return sorted(draws.permutation(np.array(found, dtype=object))[:at_most])
 
 
 class Cell:
@@ -106,7 +117,8 @@ class Cell:
     def plan(self) -> list[Batch]:
         """The batches of images that are explained; frames place the altered pixels in the image."""
         frames = {
-            image: self.pixels.frame(image, self.setting.side, "explain") for image in self._held("test")
+            image: self.pixels.frame(image, self.setting.side, "explain")
+            for image in self._held("test", self.setting.at_most)
         }
         return plan(
             {image: self.condition.placed(frame) for image, frame in frames.items()}, self.setting.batch
@@ -206,10 +218,11 @@ class Cell:
         wide = self.labels.pivot(index="image", columns="label", values="value")
         return wide.reindex(columns=list(self.setting.labels))
 
-    def _held(self, split: str) -> list[str]:
-        """The images of `split` that the setting asks for and that are prepared."""
+    def _held(self, split: str, at_most: int | None = None) -> list[str]:
+        """The images of `split` that the setting asks for, `at_most` so many, and that are prepared."""
         prepared = set(self.pixels.images(self.setting.side, "explain"))
-        return sorted(prepared & set(asked(self.images, split, self.setting.chosen)))
+        wanted = asked(self.images, split, self.setting.chosen, at_most, self.setting.study_seed)
+        return sorted(prepared & set(wanted))
 
     def _autoencoder(self) -> torch.nn.Module | None:
         """The trained autoencoder that the method compares with, or None."""

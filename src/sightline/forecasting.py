@@ -34,6 +34,7 @@ ALIKE = (
     "model",
     "method",
     "chosen",
+    "at_most",
     "targets",
     "placement",
 )  # what cells that cost the same share
@@ -47,9 +48,10 @@ class Dataset:
     images: pd.DataFrame
     labels: pd.DataFrame
 
-    def shapes(self, chosen: str, side: int) -> dict[str, tuple[int, ...]]:
-        """(3, S, S) of each image that is explained; those refused at decoding are not known yet."""
-        sizes = self.images.set_index("image").loc[asked(self.images, "test", chosen), ["height", "width"]]
+    def shapes(self, group: Mapping[str, Any], side: int) -> dict[str, tuple[int, ...]]:
+        """(3, S, S) of each image that a group explains; those refused at decoding are not known yet."""
+        explained = asked(self.images, "test", group["chosen"], group["at_most"], group["study_seed"])
+        sizes = self.images.set_index("image").loc[explained, ["height", "width"]]
         return {
             row.Index: (CHANNELS, *2 * (explained_side((row.height, row.width), side),))
             for row in sizes.itertuples()
@@ -110,7 +112,7 @@ def forecast(
 def _of_model(groups: Sequence[Mapping], of: Network, dataset: Dataset, batch: int) -> list[dict]:
     """Rows of one model that explains one dataset."""
     most_references = len(asked(dataset.images, "validate", "test"))
-    usual = Counter(shape for group in groups for shape in dataset.shapes(group["chosen"], of.side).values())
+    usual = Counter(shape for group in groups for shape in dataset.shapes(group, of.side).values())
     shape = usual.most_common(1)[0][0] if usual else (CHANNELS, of.side, of.side)
 
     @cache
@@ -125,7 +127,7 @@ def _of_model(groups: Sequence[Mapping], of: Network, dataset: Dataset, batch: i
     for group in groups:
         references = min(group["reference_images"], most_references)
         seen = model(group["placement"], references)
-        shapes = dataset.shapes(group["chosen"], of.side)
+        shapes = dataset.shapes(group, of.side)
         choice = dataset.choice(group["what"], of.labels)
         method = Method(group["kind"], group["options"])
         per_image = planning.most_targets(choice, references)

@@ -421,13 +421,14 @@ SCHEMAS: dict[str, Schema] = {
     ),
     # what explaining is expected to cost; it differs from run to run, and nothing is made from it
     "planned_costs": _schema(
-        "dataset model method probe chosen targets placement",
+        "dataset model method probe chosen at_most targets placement",
         {
             "dataset": TEXT,
             "model": TEXT,
             "method": TEXT,
             "probe": TEXT,  # "" for the explaining itself
             "chosen": TEXT,  # evaluated | test
+            "at_most": INTEGER,  # of these; null for all
             "targets": TEXT,
             "placement": TEXT,
             "cells": INTEGER,  # seeds and conditions
@@ -441,7 +442,7 @@ SCHEMAS: dict[str, Schema] = {
             "status": TEXT,  # ok | not_applicable | failed
             "reason": TEXT,
         },
-        optional="reason",
+        optional="at_most reason",
     ),
     "costs": _schema(
         "dataset model seed condition method",

@@ -49,7 +49,8 @@ def files(tmp_path_factory) -> Files:
         ],
         columns=["dataset", "image", "label", "value", "raw"],
     )
-    prepared, _, refused = prepare(images, folder, [32], folder / "pixels.npy")
+    made = prepare(images, folder, [32], folder / "pixels.npy")
+    prepared, refused = made["prepared"], made["skipped"]
     assert refused.empty
     tables.write("images", images, folder / "images.parquet")
     tables.write("labels", labels, folder / "labels.parquet")
@@ -74,6 +75,21 @@ def network_outputs(files: Files, names) -> np.ndarray:
 def test_the_setting_says_which_images_are_explained(files):
     assert [name for batch in cell(files).plan for name in batch.images] == ["t1", "t2", "t3"]
     assert [name for batch in cell(files, chosen="evaluated").plan for name in batch.images] == ["t1", "t2"]
+
+
+def test_at_most_so_many_are_drawn_once_for_the_dataset(files):
+    def explained(count: int, **changed) -> set[str]:
+        return {name for batch in cell(files, at_most=count, **changed).plan for name in batch.images}
+
+    for seed in range(5):
+        one, two = explained(1, study_seed=seed), explained(2, study_seed=seed)
+        assert len(one) == 1 and len(two) == 2 and one < two < explained(9, study_seed=seed)
+        assert two == explained(
+            2, study_seed=seed, method="occlusion", condition={"kind": "log", "options": {}}
+        )
+    assert len({*map(tuple, (explained(1, study_seed=seed) for seed in range(9)))}) > 1
+    assert explained(2, chosen="evaluated") == {"t1", "t2"}
+    assert len(cell(files, at_most=1, reference_images=5).model.reference_images) == 2  # validation's, all
 
 
 def test_references_are_validation_images(files):

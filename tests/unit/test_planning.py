@@ -164,8 +164,9 @@ def test_a_probe_that_explains_again_costs_the_methods_passes():
 def group(method: str = "gradcam", **options) -> dict:
     return {
         "dataset": "cxr", "model": "small", "method": method, "kind": method, "options": options,
-        "chosen": "evaluated", "placement": "true", "targets": "all_classes",
-        "what": {"kind": "all_classes"}, "reference_images": 0, "probes": {}, "cells": 3,
+        "study_seed": 0, "chosen": "evaluated", "at_most": None, "placement": "true",
+        "targets": "all_classes", "what": {"kind": "all_classes"}, "reference_images": 0, "probes": {},
+        "cells": 3,
     }  # fmt: skip
 
 
@@ -173,13 +174,16 @@ def group(method: str = "gradcam", **options) -> dict:
 def planned():
     rows = [("a", "test", True, 48, 32), ("b", "test", True, 32, 32), ("c", "test", False, 32, 32),
             ("d", "train", True, 32, 32), ("e", "validate", True, 32, 32)]  # fmt: skip
-    images = pd.DataFrame(rows, columns=["image", "split", "evaluated", "height", "width"])
+    images = pd.DataFrame(rows, columns=["image", "split", "evaluated", "height", "width"]).assign(
+        dataset="cxr"
+    )
     labels = pd.DataFrame([(row[0], label, 1.0) for row in rows for label in LABELS])
     dataset = Dataset(images, labels.set_axis(["image", "label", "value"], axis=1))
     network = Network("sononet16", {}, LABELS, 32, 8, torch.device("cpu"))
     groups = [group(layers=["last"]), group("attention_rollout"), group("occlusion", window=8, stride=8)]
     probes = {"away": {"kind": "deletion", "options": {"steps": 2}, "cells": 1, "probed": 2}}
     groups[2] |= {"chosen": "test", "probes": probes}
+    groups += [group("gradient") | {"at_most": count} for count in (1, None)]
     return forecasting.forecast(groups, {"small": network}, {"cxr": dataset}, 16)
 
 
@@ -191,6 +195,7 @@ def test_a_study_is_forecast_from_its_tables_alone(planned):
     assert rows.loc[("occlusion", ""), "forwards"] == 37 + 2 * 17
     assert rows.loc[("occlusion", ""), "storage_bytes"] == 3 * 4 * len(LABELS) * (36 + 2 * 16)
     assert rows.loc[("occlusion", "away"), "images"] == 2
+    assert sorted(rows.loc[("gradient", ""), "images"]) == [1, 2]
     assert rows.loc[("attention_rollout", ""), "status"] == "not_applicable"
     assert (rows.loc[rows["status"] == "ok", "seconds"] > 0).all()
 

@@ -32,7 +32,9 @@ def alike(study: Study) -> list[dict]:
         group = {name: getattr(cell, name) for name in ("dataset", "model", "method")}
         group |= {name: study.methods[cell.method][name] for name in ("kind", "options")}
         group |= {
+            "study_seed": study.seed,
             "chosen": study.choice(cell, "images"),
+            "at_most": study.choice(cell, "at_most"),
             "placement": study.choice(cell, "placement"),
             "targets": study.target_name_of(cell),
             "what": study.targets_of(cell),

@@ -30,7 +30,7 @@ PHANTOMS = "sightline.phantom"
 PROBES = "sightline.attribution.probes"
 TARGETS = "sightline.attribution.targets"
 # what a run says of its cells beside their axes
-PER_RUN = ("images", "placement", "targets", "probes", "probed")
+PER_RUN = ("images", "at_most", "placement", "targets", "probes", "probed")
 SIDE = 224  # at which films are kept that no model sees: for the figures
 
 

@@ -51,6 +51,7 @@ def masking_of(study: Study, model: str) -> dict:
         "options": {} if random else method["options"],
         "targets": {"kind": kind, "classes": [reading["classes"]] if kind == "classes" else []},
         "chosen": "test",
+        "at_most": None,
         "placement": "true",
         "reference_images": 0 if random else study.reference_images_of(condition["method"]),
         "batch": study.config["compute"]["batch"],
