@@ -51,15 +51,17 @@ rule prepare:
         pixels="<study>/prepared/{dataset}/pixels.npy",
         inventory="<study>/prepared/{dataset}/inventory.parquet",
         skipped="<study>/prepared/{dataset}/skipped.parquet",
+        boxes="<study>/prepared/{dataset}/boxes.parquet",
+        masks="<study>/prepared/{dataset}/masks.parquet",
     log:
         "<study>/logs/prepare/{dataset}.log",
     conda:
         "../envs/sightline.yaml"
-    resources:
-        workers=1,
+    threads: 16  # at most, a worker each: how many changes no byte, and reruns nothing
     params:
         folder=lambda wildcards: folder_of(wildcards.dataset),
         sides=lambda wildcards: study.sides_of(wildcards.dataset),
+        preparation=lambda wildcards: study.datasets[wildcards.dataset]["preparation"],
     script:
         "../scripts/prepare.py"
 

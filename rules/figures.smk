@@ -58,7 +58,7 @@ rule plot_scores:
 rule plot_overlays:
     input:
         images=rules.read_dataset.output.images,
-        boxes=rules.read_dataset.output.boxes,
+        boxes=[rules.read_dataset.output.boxes, rules.prepare.output.boxes],
         prepared=rules.prepare.output.table,
         pixels=flat(rules.prepare.output.pixels),
         gaze=rules.render_gaze.output.table,
@@ -104,7 +104,7 @@ rule plot_overlays:
 rule plot_methods:
     input:
         images=rules.read_dataset.output.images,
-        boxes=rules.read_dataset.output.boxes,
+        boxes=[rules.read_dataset.output.boxes, rules.prepare.output.boxes],
         prepared=rules.prepare.output.table,
         pixels=flat(rules.prepare.output.pixels),
         gaze=rules.render_gaze.output.table,

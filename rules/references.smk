@@ -22,7 +22,7 @@ rule render_gaze:
 rule average_gaze:
     input:
         images=rules.read_dataset.output.images,
-        boxes=rules.read_dataset.output.boxes,
+        boxes=[rules.read_dataset.output.boxes, rules.prepare.output.boxes],
         gaze=rules.render_gaze.output.table,
         gaze_values=flat(rules.render_gaze.output.values),
     output:
@@ -43,8 +43,8 @@ rule average_gaze:
 rule render_regions:
     input:
         images=rules.read_dataset.output.images,
-        boxes=rules.read_dataset.output.boxes,
-        masks=rules.read_dataset.output.masks,
+        boxes=[rules.read_dataset.output.boxes, rules.prepare.output.boxes],
+        masks=[rules.read_dataset.output.masks, rules.prepare.output.masks],
     output:
         table="<study>/references/{dataset}/regions.parquet",
         values="<study>/references/{dataset}/regions.npy",

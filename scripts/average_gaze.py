@@ -11,7 +11,7 @@ if __name__ == "__main__":
             gaze,
             arrays.open_flat(snakemake.input.gaze_values),
             center_bias.image_boxes(
-                tables.read("boxes", snakemake.input.boxes), images, snakemake.params.box
+                tables.read_all("boxes", snakemake.input.boxes), images, snakemake.params.box
             ),
             images,
             snakemake.params.leave_out,

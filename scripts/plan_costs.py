@@ -12,8 +12,10 @@ def plan_costs(inputs, params, chosen_device: str):
         for name, model in params.models.items()
     }
     datasets = {
-        name: forecasting.Dataset(tables.read("images", images), tables.read("labels", labels))
-        for name, images, labels in zip(params.datasets, inputs.images, inputs.labels, strict=True)
+        name: forecasting.Dataset(tables.read("images", images), tables.read("labels", labels), fit)
+        for (name, fit), images, labels in zip(
+            params.datasets.items(), inputs.images, inputs.labels, strict=True
+        )
     }
     planned = forecasting.forecast(params.alike, networks, datasets, params.batch)
     jobs.tell(forecasting.as_text(planned))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from sightline import jobs, references, regions, tables
 from sightline.figures import methods, style, trust, words
-from sightline.preparation import open_store
+from sightline.prepared import open_store
 from sightline.report import captions, cases, gallery, page
 from sightline.saliency import Saliency
 
@@ -30,7 +30,7 @@ def pictures(inputs, params):
     files = references.Files.among(inputs)
     beside = cases.Beside(
         tables.read("images", inputs.images),
-        tables.read("boxes", inputs.boxes),
+        tables.read_all("boxes", inputs.boxes),
         open_store(inputs.prepared, inputs.pixels),
         params.side,
         params.scale,

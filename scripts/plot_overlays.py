@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sightline import jobs, references, tables
 from sightline.figures import overlays, style, words
-from sightline.preparation import open_store
+from sightline.prepared import open_store
 from sightline.report import captions, cases, page
 from sightline.saliency import Saliency
 
@@ -25,7 +25,7 @@ if __name__ == "__main__":
         gaze = next((name for name, one in params.references.items() if one["kind"] == "gaze"), None)
         beside = cases.Beside(
             tables.read("images", inputs.images),
-            tables.read("boxes", inputs.boxes),
+            tables.read_all("boxes", inputs.boxes),
             open_store(inputs.prepared, inputs.pixels),
             params.side,
             params.scale,

@@ -3,17 +3,20 @@
 from pathlib import Path
 
 from sightline import jobs, tables
-from sightline.preparation import prepare
+from sightline.preparation import Preparation, prepare
 
 if __name__ == "__main__":
     with jobs.recorded(snakemake.input, snakemake.output, snakemake.params, snakemake.log):
-        prepared, inventory, skipped = prepare(
+        made = prepare(
             tables.read("images", snakemake.input.images),
             Path(snakemake.params.folder),
             snakemake.params.sides,
             Path(snakemake.output.pixels),
-            workers=snakemake.resources.workers,
+            Preparation(**snakemake.params.preparation),
+            workers=snakemake.threads,
         )
-        tables.write("prepared", prepared, snakemake.output.table, values=snakemake.output.pixels)
-        tables.write("inventory", inventory, snakemake.output.inventory)
-        tables.write("skipped", skipped, snakemake.output.skipped)
+        tables.write(
+            "prepared", made.pop("prepared"), snakemake.output.table, values=snakemake.output.pixels
+        )
+        for name, table in made.items():
+            tables.write(name, table, snakemake.output[name])

@@ -9,8 +9,8 @@ if __name__ == "__main__":
         images = tables.read("images", snakemake.input.images)
         rows, values = regions.render(
             snakemake.params.regions,
-            tables.read("boxes", snakemake.input.boxes),
-            tables.read("masks", snakemake.input.masks),
+            tables.read_all("boxes", snakemake.input.boxes),
+            tables.read_all("masks", snakemake.input.masks),
             images[images["evaluated"]],
             Path(snakemake.params.folder),
             snakemake.params.scale,

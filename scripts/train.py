@@ -7,7 +7,7 @@ from sightline.models import device, network, training, weights
 from sightline.models.examples import collect
 from sightline.models.prediction import predict
 from sightline.models.recipe import Recipe
-from sightline.preparation import open_store
+from sightline.prepared import open_store
 from sightline.randomness import derived_seed
 
 

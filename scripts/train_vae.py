@@ -5,7 +5,7 @@ import numpy as np
 from sightline import jobs, tables
 from sightline.models import device, vae, weights
 from sightline.models.inputs import MEAN, explain_input
-from sightline.preparation import open_store
+from sightline.prepared import open_store
 from sightline.randomness import derived_seed
 
 

@@ -21,7 +21,7 @@ from sightline.attribution.engines.neurons import neuron
 from sightline.attribution.explained import Explained, same_shape
 from sightline.models import network, vae, weights
 from sightline.models.inputs import MEAN, explain_input
-from sightline.preparation import Store, open_store
+from sightline.prepared import Store, open_store
 from sightline.randomness import derived_seed, generator
 
 

@@ -25,7 +25,7 @@ from sightline.attribution.targets import Choice
 from sightline.errors import ConfigError
 from sightline.explaining import asked
 from sightline.models import network
-from sightline.preparation import explained_side
+from sightline.grids import explained_shape
 
 CHANNELS = 3
 GB = 1e9
@@ -47,13 +47,14 @@ class Dataset:
 
     images: pd.DataFrame
     labels: pd.DataFrame
+    fit: str = "crop"  # of its pictures, as `sightline.preparation` has it
 
     def shapes(self, group: Mapping[str, Any], side: int) -> dict[str, tuple[int, ...]]:
-        """(3, S, S) of each image that a group explains; those refused at decoding are not known yet."""
+        """(3, S, S) of each image that a group explains; what decoding refuses or cuts off is not known yet."""
         explained = asked(self.images, "test", group["chosen"], group["at_most"], group["study_seed"])
         sizes = self.images.set_index("image").loc[explained, ["height", "width"]]
         return {
-            row.Index: (CHANNELS, *2 * (explained_side((row.height, row.width), side),))
+            row.Index: (CHANNELS, *explained_shape((row.height, row.width), side, self.fit))
             for row in sizes.itertuples()
         }
 

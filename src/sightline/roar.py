@@ -23,7 +23,7 @@ from sightline.errors import DatasetError
 from sightline.explaining import Cell
 from sightline.frames import Frame, shown
 from sightline.models.inputs import explain_input
-from sightline.preparation import GEOMETRY_OF_SPLIT, Store
+from sightline.prepared import GEOMETRY_OF_SPLIT, Store
 from sightline.randomness import generator
 
 ORDERS = ("highest", "lowest", "random")

@@ -12,7 +12,10 @@ from PIL import Image
 from sightline import tables
 from sightline.errors import DatasetError, TableError
 from sightline.frames import Frame, resample
-from sightline.preparation import check_inputs, explain_grid, open_store, prepare, read_grey, train_grid
+from sightline.grids import explain_grid, train_grid
+from sightline.pictures import read_grey
+from sightline.preparation import check_inputs, prepare
+from sightline.prepared import open_store
 
 SMOOTH = np.add.outer(np.arange(90), 1.5 * np.arange(70)).astype(np.uint8)  # (90, 70), no wrap
 
@@ -97,10 +100,11 @@ def folder(tmp_path: Path) -> tuple[Path, pd.DataFrame]:
 
 
 def run(images: pd.DataFrame, root: Path, store: Path, sides: list[int], workers: int = 1) -> tuple:
-    prepared, inventory, skipped = prepare(images, root, sides, store / "pixels.npy", workers)
-    for name, frame in (("prepared", prepared), ("inventory", inventory), ("skipped", skipped)):
+    made = prepare(images, root, sides, store / "pixels.npy", workers=workers)
+    for name, frame in made.items():
         tables.conform(name, frame, "test")
-    return prepared, inventory, skipped
+    assert made["boxes"].empty and made["masks"].empty  # nothing was looked for
+    return made["prepared"], made["inventory"], made["skipped"]
 
 
 def test_bytes_do_not_depend_on_workers_or_row_order(folder, tmp_path):

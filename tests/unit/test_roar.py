@@ -10,7 +10,7 @@ from sightline import tables
 from sightline.attribution import maps
 from sightline.errors import DatasetError
 from sightline.frames import Frame
-from sightline.preparation import Store, open_store
+from sightline.prepared import Store, open_store
 from sightline.roar import Mask, Masking, mean_grey, write
 from tests.zoo import LABELS, ZOO
 

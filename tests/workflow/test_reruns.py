@@ -105,7 +105,7 @@ def test_a_study_beyond_its_limits_is_refused_before_it_trains_and_loses_nothing
 
 
 def test_device_and_workers_rerun_nothing(project):
-    assert project.would_run("--set-resources", "prepare:workers=2", "train:device=1") == {}
+    assert project.would_run("--set-resources", "train:device=1", "--set-threads", "prepare=2") == {}
 
 
 def test_a_recipe_reruns_what_it_enters(project):

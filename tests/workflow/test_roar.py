@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from sightline.preparation import open_store
+from sightline.prepared import open_store
 
 CONDITION = """training_conditions:
   roar50: {kind: mask_by_map, model: small, method: gradcam, reading: weighted, fraction: 0.5}

@@ -14,7 +14,7 @@ from sightline.figures import words
 from sightline.figures.overlays import Case, Outline
 from sightline.frames import Frame, resample, scoring_frame
 from sightline.outcomes import Absent, Answer
-from sightline.preparation import Store
+from sightline.prepared import Store
 from sightline.saliency import Saliency
 
 RANKED_BY = ("sauc", "mass_over_area", "mass_inside", "auc", "ncc")  # the first that was scored

@@ -7,9 +7,10 @@ from typing import Any
 Study = Any  # a `sightline.study.grid.Study`
 
 
-def datasets(study: Study) -> list[str]:
-    """The datasets that some model explains."""
-    return sorted({cell.dataset for cell in study.cells})
+def datasets(study: Study) -> dict[str, str]:
+    """The datasets that some model explains, and how their pictures are fitted to what it takes."""
+    names = sorted({cell.dataset for cell in study.cells})
+    return {name: study.datasets[name]["preparation"]["fit"] for name in names}
 
 
 def models(study: Study) -> dict[str, dict]:

@@ -20,6 +20,7 @@ from sightline.errors import ConfigError
 from sightline.modules import full_name
 from sightline.study import artifacts as study_artifacts
 from sightline.study import names as study_names
+from sightline.study import preparing
 from sightline.study import training as study_training
 
 ADAPTERS = "sightline.datasets"
@@ -101,6 +102,7 @@ class Study:
             "adapter_options": adapter,
             "annotations": annotations,
             "phantom": phantom,
+            "preparation": preparing.completed(given["preparation"], f"{where}.preparation"),
         }
 
     def _model(self, name: str, given: dict) -> dict:
