@@ -15,8 +15,6 @@ if __name__ == "__main__":
             Preparation(**snakemake.params.preparation),
             workers=snakemake.threads,
         )
-        tables.write(
-            "prepared", made.pop("prepared"), snakemake.output.table, values=snakemake.output.pixels
-        )
+        tables.write("prepared", made.pop("prepared"), snakemake.output.table, values=snakemake.output.pixels)
         for name, table in made.items():
             tables.write(name, table, snakemake.output[name])

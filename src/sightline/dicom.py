@@ -1,6 +1,6 @@
 """DICOM files (PS3.5, PS3.3): the header, and the one picture as grey values from 0 to 1.
 
-What is read: uncompressed (little and big endian), RLE, and the JPEG family as far as a decoder is installed;
+What is read: uncompressed (little and big endian), RLE, JPEG (baseline, lossless), JPEG-LS and JPEG 2000;
 8 to 32 bits, signed or not; MONOCHROME1 and 2, RGB and YBR as luma. Rows and columns are as stored: a flip of
 the field of view (0018,7034 ...) has happened to them already, and nothing here turns a picture.
 """
@@ -37,8 +37,10 @@ NEEDED = (
     "PixelRepresentation",
 )
 AGAIN = "take it again from its source"
-# what reads the transfer syntaxes that pydicom cannot decode by itself
-DECODERS = {"JPEG": "python-gdcm", "High": "pylibjpeg-openjpeg"}
+
+
+class Refused(ValueError):
+    """A file that is no picture for us: the reason and what to do."""
 
 
 def is_dicom(data: bytes) -> bool:
@@ -56,15 +58,17 @@ def header(path: Path, root: Path | None = None) -> Dataset:
     try:
         with open(path, "rb") as file:
             if DEFLATED in file.read(4096):
-                raise ValueError("is deflated; store it uncompressed")
+                raise Refused("is deflated; store it uncompressed")
             file.seek(0)
             return _parsed(file)
     except FileNotFoundError as error:
         raise DatasetError(
             f"{name}: missing; put the file there or correct the folder in the config"
         ) from error
-    except (ValueError, OSError) as error:
+    except (Refused, OSError) as error:
         raise DatasetError(f"{name}: {error}") from error
+    except Exception as error:  # of a parser, on bytes of any kind
+        raise DatasetError(f"{name}: is damaged ({error}); {AGAIN}") from error
 
 
 def picture(data: bytes, shape: tuple[int, int], window: str = "full") -> np.ndarray:
@@ -81,18 +85,22 @@ def picture(data: bytes, shape: tuple[int, int], window: str = "full") -> np.nda
     if window not in WINDOWS:
         raise ValueError(f"unknown window: {window!r}; expected one of {', '.join(WINDOWS)}")
     if DEFLATED in data[:4096]:
-        raise ValueError("is deflated; store it uncompressed")
+        raise Refused("is deflated; store it uncompressed")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's, about values that do no harm
-        elements = _parsed(io.BytesIO(data))
-        _check(elements, shape)
-        _check_compression(elements, data)
-        values = _decoded(elements, data)
-        if values.shape[:2] != tuple(shape):
-            raise ValueError(f"has pixels of shape {values.shape}, not {tuple(shape)}; {AGAIN}")
-        if values.ndim == 3:
-            return _spread(values.astype(np.float32) @ LUMA, None, inverted=False)
-        return _grey(values, elements, window)
+        try:
+            elements = _parsed(io.BytesIO(data))
+            _check(elements, shape)
+            _check_compression(elements, data)
+            values = _decoded(elements, data)
+            if values.ndim == 3:
+                return _spread(values.astype(np.float32) @ LUMA, None, inverted=False)
+            return _grey(values, elements, window)
+        except (Refused, MemoryError):
+            raise
+        except Exception as error:  # of parsers and decoders, on bytes of any kind
+            said = next(iter(str(error).splitlines()), "") or type(error).__name__
+            raise Refused(f"is damaged ({said}); {AGAIN}") from error
 
 
 def _parsed(file: io.BufferedIOBase) -> Dataset:
@@ -104,50 +112,39 @@ def _parsed(file: io.BufferedIOBase) -> Dataset:
         with pydicom.config.disable_value_validation():
             return pydicom.dcmread(file, stop_before_pixels=True)
     except InvalidDicomError as error:
-        raise ValueError(
-            "is not a DICOM file (it lacks the word DICM at byte 128); replace the file"
-        ) from error
-    except MemoryError:
-        raise
-    except Exception as error:  # of a parser, on bytes of any kind
-        raise ValueError(f"is damaged ({_said(error)}); {AGAIN}") from error
-
-
-def _said(error: Exception) -> str:
-    """The first line of an error's words."""
-    return next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise Refused("is not a DICOM file (it lacks the word DICM at byte 128); replace the file") from error
 
 
 def _check(elements: Dataset, shape: tuple[int, int]) -> None:
     """Raise `ValueError` for a picture that is not to be decoded, by its header alone."""
     absent = [name for name in NEEDED if elements.get(name) is None]
     if absent:
-        raise ValueError(f"lacks the element(s) {', '.join(absent)}: it holds no picture; {AGAIN}")
-    try:
-        rows, columns = int(elements.Rows), int(elements.Columns)
-        frames, samples = int(elements.get("NumberOfFrames") or 1), int(elements.get("SamplesPerPixel") or 1)
-        depth = int(elements.BitsAllocated)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"is damaged ({_said(error)}); {AGAIN}") from error
+        raise Refused(f"lacks the element(s) {', '.join(absent)}: it holds no picture; {AGAIN}")
+    rows, columns = int(elements.Rows), int(elements.Columns)
+    frames, samples = int(elements.get("NumberOfFrames") or 1), int(elements.get("SamplesPerPixel") or 1)
+    depth, stored = int(elements.BitsAllocated), int(elements.BitsStored)
     if rows * columns > MOST_PIXELS:
-        raise ValueError(f"has {columns} x {rows} pixels, more than {MOST_PIXELS} pixels; reduce it")
+        raise Refused(f"has {columns} x {rows} pixels, more than {MOST_PIXELS} pixels; reduce it")
     if (rows, columns) != tuple(shape):
-        raise ValueError(
+        raise Refused(
             f"is {columns} x {rows} pixels, but its table says {shape[1]} x {shape[0]}; correct the table or "
             f"take the right file"
         )
     if max(shape) > LONGEST * min(shape):
-        raise ValueError(f"is more than {LONGEST} times as long as wide; crop it")
+        raise Refused(f"is more than {LONGEST} times as long as wide; crop it")
     if frames != 1:
-        raise ValueError(f"holds {frames} pictures; split it")
+        raise Refused(f"holds {frames} pictures; split it")
     kind = str(elements.PhotometricInterpretation)
     if (kind in MONOCHROME) != (samples == 1) or kind not in (*MONOCHROME, *COLOURS):
-        raise ValueError(
+        raise Refused(
             f"has pixels of kind '{kind}' with {samples} value(s) each; store it as {', '.join(MONOCHROME)} "
             f"or RGB"
         )
     if depth not in (8, 16, 32) or (samples > 1 and depth != 8):
-        raise ValueError(f"has {depth} bits per value; store it with 8 or 16 (colours with 8)")
+        raise Refused(f"has {depth} bits per value; store it with 8 or 16 (colours with 8)")
+    highest = int(elements.get("HighBit", stored - 1))
+    if not 1 <= stored <= depth or highest != stored - 1:
+        raise Refused(f"says that {stored} of {depth} bits are stored, the highest at {highest}; {AGAIN}")
 
 
 def _check_compression(elements: Dataset, data: bytes) -> None:
@@ -161,33 +158,29 @@ def _check_compression(elements: Dataset, data: bytes) -> None:
 
     syntax = elements.file_meta.get("TransferSyntaxUID")
     if syntax is None:
-        raise ValueError(f"does not say its transfer syntax; {AGAIN}")
+        raise Refused(f"does not say its transfer syntax; {AGAIN}")
     try:
         decoder = get_decoder(syntax)
     except NotImplementedError as error:
-        raise ValueError(f"has the transfer syntax {syntax.name} ({syntax}), no picture; {AGAIN}") from error
+        raise Refused(f"has the transfer syntax {syntax.name} ({syntax}), no picture; {AGAIN}") from error
     if not decoder.is_available:
-        install = DECODERS.get(syntax.name.split()[0].split("-")[0], "python-gdcm")
-        raise ValueError(
-            f"is compressed as {syntax.name} ({syntax}), for which no decoder is installed; install "
-            f"{install} beside pydicom, or store the file uncompressed"
+        raise Refused(
+            f"is compressed as {syntax.name} ({syntax}), for which no decoder is installed; store the file "
+            f"uncompressed, or install what decodes it: {'; or '.join(decoder.missing_dependencies)}"
         )
     if not syntax.is_encapsulated or "RLE" in syntax.name:
         return
-    try:
-        whole = dcmread(io.BytesIO(data), specific_tags=["PixelData", "NumberOfFrames"])
-        found = codestream_shape(get_frame(whole.PixelData, 0, number_of_frames=1))
-    except Exception as error:  # of a parser, on bytes of any kind
-        raise ValueError(f"is damaged ({_said(error)}); {AGAIN}") from error
+    whole = dcmread(io.BytesIO(data), specific_tags=["PixelData", "NumberOfFrames"])
+    found = codestream_shape(get_frame(whole.PixelData, 0, number_of_frames=1))
     if found != (elements.Rows, elements.Columns):
-        raise ValueError(
+        raise Refused(
             f"holds a picture of {found[1]} x {found[0]} pixels under a header that says "
             f"{elements.Columns} x {elements.Rows}; {AGAIN}"
         )
 
 
 def codestream_shape(stream: bytes) -> tuple[int, int]:
-    """(H, W) that a JPEG, JPEG-LS or JPEG 2000 codestream says. Raises `ValueError` where it says none."""
+    """(H, W) that a JPEG, JPEG-LS or JPEG 2000 codestream says. Raises `Refused` where it says none."""
     start = stream.find(b"\xff\x4f\xff\x51") if stream[:2] != b"\xff\xd8" else -1
     if start >= 0:  # JPEG 2000: SIZ follows SOC (ISO 15444-1, A.5.1)
         size = stream[start + 8 : start + 24]
@@ -205,44 +198,20 @@ def codestream_shape(stream: bytes) -> tuple[int, int]:
         if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):  # SOF
             return struct.unpack(">HH", stream[at + 5 : at + 9])
         at += 2 + struct.unpack(">H", stream[at + 2 : at + 4])[0]
-    raise ValueError("its codestream says no size")
+    raise Refused(f"is damaged (its codestream says no size); {AGAIN}")
 
 
 def _decoded(elements: Dataset, data: bytes) -> np.ndarray:
-    """The stored values, (H, W) or (H, W, 3), of whole numbers; bits that are not stored taken away."""
+    """The stored values, (H, W) or (H, W, 3), of whole numbers, without the bits that are not stored."""
+    import gdcm  # pydicom's decoder of the JPEG family
     from pydicom.pixels import pixel_array
 
-    try:
-        values = pixel_array(io.BytesIO(data))
-    except MemoryError:
-        raise
-    except Exception as error:  # of several decoders, on bytes of any kind
-        name = elements.file_meta.TransferSyntaxUID.name
-        raise ValueError(f"is damaged, or no decoder reads this {name} ({_said(error)}); {AGAIN}") from error
-    if values.ndim == 3:
-        return values
-    syntax = elements.file_meta.TransferSyntaxUID
-    native = not syntax.is_encapsulated or "RLE" in syntax.name
-    return _used_bits(values, elements) if native else values
-
-
-def _used_bits(values: np.ndarray, elements: Dataset) -> np.ndarray:
-    """Values of which only `BitsStored` up to `HighBit` are the pixel's (PS3.5 8.1.1): the others may be
-    overlays. Signed values get their sign from the highest stored bit."""
-    bits = int(elements.BitsStored)
-    shift = int(elements.get("HighBit", bits - 1)) + 1 - bits
-    width = 8 * values.dtype.itemsize
-    if not 1 <= bits <= width or not 0 <= shift <= width - bits:
-        raise ValueError(
-            f"says that {bits} of {width} bits are stored, the highest at {shift + bits - 1}; {AGAIN}"
-        )
-    if bits == width:
-        return values
-    # to the top, where the sign is, and down again
-    signed = values.astype(values.dtype.newbyteorder("="), copy=True)
-    signed <<= width - bits - shift
-    signed >>= width - bits
-    return signed
+    gdcm.Trace.WarningOff()  # it prints; what is wrong comes back as an error
+    gdcm.Trace.ErrorOff()
+    values = pixel_array(io.BytesIO(data))
+    if values.shape[:2] != (elements.Rows, elements.Columns):
+        raise Refused(f"has pixels of shape {values.shape}; {AGAIN}")
+    return values
 
 
 def _grey(values: np.ndarray, elements: Dataset, window: str) -> np.ndarray:
@@ -252,27 +221,20 @@ def _grey(values: np.ndarray, elements: Dataset, window: str) -> np.ndarray:
     padding = _padding(values, elements)
     inverted = elements.PhotometricInterpretation == "MONOCHROME1"
     has_lut, rescaled = bool(elements.get("VOILUTSequence")), bool(elements.get("ModalityLUTSequence"))
-    try:
-        slope = float(elements.get("RescaleSlope", 1.0))
-        if slope == 0.0:
-            raise ValueError("RescaleSlope is 0")
-        if rescaled:
-            values = apply_modality_lut(values, elements)
-        if window == "full" or not (has_lut or elements.get("WindowWidth") is not None):
-            # the range is spread anyway: of a rescaling only its sign is seen
-            return _spread(values, padding, inverted ^ (slope < 0 and not rescaled))
-        shown = apply_voi_lut(values if rescaled else apply_modality_lut(values, elements), elements)
-        if has_lut:
-            low, high = 0.0, 2.0 ** int(elements.VOILUTSequence[0].LUTDescriptor[2]) - 1.0
-        else:  # what the window makes of values far below and far above it
-            with np.errstate(over="ignore"):
-                low, high = apply_voi_lut(np.array([-1e12, 1e12]), elements)
-    except MemoryError:
-        raise
-    except Exception as error:  # of elements of any kind
-        raise ValueError(
-            f"has a rescaling, window or LUT that cannot be read ({_said(error)}); {AGAIN}"
-        ) from error
+    slope = float(elements.get("RescaleSlope", 1.0))
+    if slope == 0.0:
+        raise Refused("RescaleSlope is 0")
+    if rescaled:
+        values = apply_modality_lut(values, elements)
+    if window == "full" or not (has_lut or elements.get("WindowWidth") is not None):
+        # the range is spread anyway: of a rescaling only its sign is seen
+        return _spread(values, padding, inverted ^ (slope < 0 and not rescaled))
+    shown = apply_voi_lut(values if rescaled else apply_modality_lut(values, elements), elements)
+    if has_lut:
+        low, high = 0.0, 2.0 ** int(elements.VOILUTSequence[0].LUTDescriptor[2]) - 1.0
+    else:  # what the window makes of values far below and far above it
+        with np.errstate(over="ignore"):
+            low, high = apply_voi_lut(np.array([-1e12, 1e12]), elements)
     grey = ((shown - low) / (high - low)).astype(np.float32)
     grey = np.clip(1.0 - grey if inverted else grey, 0.0, 1.0)
     if padding is not None:
@@ -286,10 +248,7 @@ def _padding(values: np.ndarray, elements: Dataset) -> np.ndarray | None:
     if first is None:
         return None
     last = elements.get("PixelPaddingRangeLimit")
-    try:
-        ends = sorted((int(first), int(first if last is None else last)))
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"has a padding value that is no number ({first}); {AGAIN}") from error
+    ends = sorted((int(first), int(first if last is None else last)))
     padding = (values >= ends[0]) & (values <= ends[1])
     return padding if padding.any() else None
 

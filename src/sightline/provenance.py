@@ -23,6 +23,7 @@ DISTRIBUTIONS = {
     "attr": "attrs",
     "cv2": "opencv-python-headless",
     "dateutil": "python-dateutil",
+    "gdcm": "python-gdcm",
     "mpl_toolkits": "matplotlib",
     "skimage": "scikit-image",
     "sklearn": "scikit-learn",
