@@ -19,3 +19,7 @@ class TableError(SightlineError):
 
 class IntegrityError(SightlineError):
     """A file whose content differs from what was recorded when it was written."""
+
+
+class DownloadError(SightlineError):
+    """A download that cannot go on or did not bring everything: what is missing, why, what to do."""

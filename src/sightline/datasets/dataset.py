@@ -102,6 +102,20 @@ def sources(root: Path, adapter: str, adapter_options: dict, annotations: dict[s
     return list(dict.fromkeys(found))
 
 
+def reading_sources(root: Path, annotations: dict[str, dict]) -> list[Path]:
+    """The files of single readings that `read` reads beside `sources`, once those are there.
+
+    An annotation may name them (`reading_sources(root, **options)`); whoever downloads a dataset needs them.
+    """
+    modules = {name: _module(name, "annotate") for name in annotations}
+    return [
+        path
+        for name, options in annotations.items()
+        if hasattr(modules[name], "reading_sources")
+        for path in modules[name].reading_sources(Path(root), **options)
+    ]
+
+
 def _module(name: str, function: str) -> ModuleType:
     """The module of this package called `name`, which must have `function`."""
     try:

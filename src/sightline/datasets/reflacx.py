@@ -44,6 +44,7 @@ OPTIONS = {
     },
 }
 
+READING_FILES = ("fixations.csv", "chest_bounding_box.csv", "anomaly_location_ellipses.csv")
 ABOUT = ["id", "eye_tracking_data_discarded", "dicom_id", "image_size_x", "image_size_y"]
 NOT_LABELS = {*ABOUT, "split", "image", "subject_id"}
 # what counts as abnormal: the authors' code takes every label but this; the paper says "abnormality", which a
@@ -61,6 +62,15 @@ def sources(
     """The metadata tables. The files of single readings (thousands) are not listed."""
     wanted = {*phases, 1, 2} if options.get("move_subjects") == "phases_1_2" else set(phases)
     return [root / folder / "main_data" / f"metadata_phase_{phase}.csv" for phase in sorted(wanted)]
+
+
+def reading_sources(root: Path, **options: object) -> list[Path]:
+    """The files of each reading that `annotate` reads, from the metadata tables; a release may lack some."""
+    found = []
+    for path in sources(root, **options):
+        for reading in _metadata(path, root)["id"]:
+            found += [path.parent / reading / name for name in READING_FILES]
+    return found
 
 
 def annotate(

@@ -1,0 +1,275 @@
+"""One request at a time: a server's answer in words that decide whether to try again, a file that goes on
+where it stopped, and credentials that reach one server alone.
+"""
+
+from __future__ import annotations
+
+import base64
+import email.utils
+import http.client
+import json
+import math
+import os
+import ssl
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sightline.errors import ConfigError
+
+AGENT = "Sightline"
+CHUNK = 1 << 18  # bytes read at once
+LEAST_RATE = 1024  # bytes per second, over the time after which a transfer counts as stalled
+MOST_IN_MEMORY = 1 << 28  # bytes of an answer that is read whole
+# 408 and 425 mean "again", 429 and 503 "later"; the others are a server's (or its proxy's) own trouble
+TRANSIENT = {408, 425, 429, 500, 502, 503, 504}
+BUSY = {429, 503}
+
+
+class Temporary(Exception):
+    """What may succeed when tried again, after `after` seconds; `busy`: the server asks all to wait."""
+
+    def __init__(self, words: str, after: float = 0.0, busy: bool = False):
+        super().__init__(words)
+        self.after, self.busy = after, busy
+
+
+class Permanent(Exception):
+    """What fails again however often it is tried."""
+
+
+class NothingBeyond(Permanent):
+    """416: the file, of `total` bytes (None: not said), has nothing where it was to go on."""
+
+    def __init__(self, words: str, total: int | None):
+        super().__init__(words)
+        self.total = total
+
+
+class Denied(Exception):
+    """401 or 403 (`status`): nothing comes from there before the user has done something."""
+
+    def __init__(self, words: str, status: int):
+        super().__init__(words)
+        self.status = status
+
+
+class Stopped(Exception):
+    """The download was ended from outside."""
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """A user and a password, which no text of this object holds."""
+
+    user: str = field(repr=False)
+    password: str = field(repr=False)
+
+    def header(self) -> str:
+        """The value of `Authorization` (RFC 7617)."""
+        return "Basic " + base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
+
+
+def origin(url: str) -> tuple[str, str, int | None]:
+    """Scheme, host and port of `url`: to whom a request goes."""
+    parts = urllib.parse.urlsplit(url)
+    usual = {"http": 80, "https": 443}.get(parts.scheme)
+    return parts.scheme, (parts.hostname or "").lower(), parts.port or usual
+
+
+def checked_address(url: str) -> str:
+    """`url` without a slash at its end. Raises `ConfigError` where it is none, or holds a password."""
+    scheme, host, _ = origin(url)
+    if "@" in urllib.parse.urlsplit(url).netloc:
+        raise ConfigError(
+            "config: a download's url holds a user or password; take them out and set them in the "
+            "environment or in netrc (docs/download.md)"
+        )
+    if scheme not in ("http", "https") or not host:
+        raise ConfigError(f"config: '{url}' is no address of a server; expected https://...")
+    return url.rstrip("/")
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects; credentials go along to the same scheme, host and port alone."""
+
+    def redirect_request(self, req, fp, code, msg, headers, newurl):
+        """The request for `newurl`, or `Permanent` where that would leave http(s) or its encryption."""
+        there, here = origin(newurl), origin(req.full_url)
+        if there[0] not in ("http", "https") or (here[0] == "https" and there[0] != "https"):
+            raise Permanent(f"{req.full_url}: redirected to {there[0]}://{there[1]}, which is not followed")
+        request = super().redirect_request(req, fp, code, msg, headers, newurl)
+        secret = req.unredirected_hdrs.get("Authorization")
+        if request is not None and secret is not None and there == here:
+            request.add_unredirected_header("Authorization", secret)
+        return request
+
+
+class Client:
+    """Requests to the server of `url`; `credentials` go to it and to nobody else.
+
+    `stall_seconds`: how long a server may be silent, or slower than `LEAST_RATE`. `stop`: set from outside,
+    ends transfers.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        stall_seconds: float,
+        stop: threading.Event,
+        credentials: Credentials | None = None,
+        agent: str = AGENT,
+    ):
+        self.url = checked_address(url)
+        self.stall_seconds, self.stop, self.agent = stall_seconds, stop, agent
+        self.credentials = credentials
+        self._opener = urllib.request.build_opener(_Redirects())
+
+    def open(self, url: str, headers: dict[str, str] | None = None) -> http.client.HTTPResponse:
+        """The server's answer, its body not yet read. Raises `Temporary`, `Permanent` or `Denied`."""
+        about = {"User-Agent": self.agent, "Accept-Encoding": "identity"} | (headers or {})
+        request = urllib.request.Request(url, headers=about)
+        if self.credentials is not None and origin(url) == origin(self.url):
+            request.add_unredirected_header("Authorization", self.credentials.header())
+        try:
+            return self._opener.open(request, timeout=self.stall_seconds)
+        except urllib.error.HTTPError as error:
+            with error:
+                raise refused(url, error.code, error.headers) from None
+        except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
+            reason = getattr(error, "reason", error)
+            if isinstance(reason, ssl.SSLCertVerificationError) or isinstance(error, ValueError):
+                raise Permanent(f"{url}: {reason}") from None
+            raise Temporary(f"{url}: {_named(reason)}") from None
+
+    def json(self, url: str) -> Any:
+        """The server's answer as JSON. Raises as `open`; `Temporary` for what is not JSON."""
+        with self.open(url) as response:
+            text = b"".join(self.pieces(response, url, MOST_IN_MEMORY))
+        try:
+            return json.loads(text) if text.strip() else []
+        except ValueError:
+            raise Temporary(f"{url}: answered with something that is not JSON") from None
+
+    def pieces(
+        self, response: http.client.HTTPResponse, url: str, most_bytes: float = math.inf
+    ) -> Iterator[bytes]:
+        """The body, piece by piece.
+
+        Raises `Temporary` where it stalls, breaks off or is shorter than announced, `Permanent` where it has
+        more than `most_bytes`.
+        """
+        announced = response.headers.get("Content-Length")
+        got, marked, since = 0, 0, time.monotonic()
+        while True:
+            try:
+                piece = response.read1(CHUNK)
+            except (http.client.HTTPException, OSError) as error:
+                raise Temporary(f"{url}: broken off after {got} bytes: {_named(error)}") from None
+            if not piece:
+                break
+            got += len(piece)
+            if got > most_bytes:
+                raise Permanent(f"{url}: sends more than {most_bytes} bytes")
+            yield piece
+            if self.stop.is_set():
+                raise Stopped(url)
+            now = time.monotonic()
+            if now - since >= self.stall_seconds:
+                if got - marked < LEAST_RATE * (now - since):
+                    raise Temporary(f"{url}: slower than {LEAST_RATE} bytes/s for {now - since:.3g} s")
+                marked, since = got, now
+        if announced is not None and announced.isdigit() and got != int(announced):
+            raise Temporary(f"{url}: broken off after {got} of {announced} bytes")
+
+
+def _named(error: object) -> str:
+    return str(error) or type(error).__name__ if isinstance(error, BaseException) else str(error)
+
+
+def refused(url: str, status: int, headers: Any) -> Exception:
+    """What the answer `status` to a request for `url` means."""
+    words = f"{url}: answered {status} {http.client.responses.get(status, '')}".rstrip()
+    if status in (401, 403):
+        return Denied(words, status)
+    if status in TRANSIENT:
+        return Temporary(words, retry_after(headers.get("Retry-After")), busy=status in BUSY)
+    if status == 416:
+        total = headers.get("Content-Range", "").rpartition("/")[2]
+        return NothingBeyond(words, int(total) if total.isdigit() else None)
+    return Permanent(words)
+
+
+def retry_after(value: str | None) -> float:
+    """Seconds that the header `Retry-After` asks to wait (a number or a date); 0 without one."""
+    if value is None:
+        return 0.0
+    if value.strip().isdigit():
+        return float(value)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
+    except ValueError:
+        return 0.0
+
+
+# ---- a file that goes on where it stopped
+
+
+def part_of(path: Path) -> Path:
+    """The temporary name of `path`, hidden beside it."""
+    return path.with_name(f".{path.name}.part")
+
+
+def _validator_of(part: Path) -> Path:
+    return part.with_name(part.name + ".validator")
+
+
+def discard(part: Path) -> None:
+    """Remove what was downloaded of a file so far."""
+    for path in (part, _validator_of(part)):
+        path.unlink(missing_ok=True)
+
+
+def save(client: Client, url: str, part: Path, checked: bool, most_bytes: float = math.inf) -> None:
+    """Bring the whole of `url` into the file `part`, which may hold its beginning.
+
+    The rest alone is asked for (RFC 9110, range requests) where the server named the version that `part` is
+    of, or the caller checks the whole afterwards (`checked`). Raises as `Client.open`; what came stays.
+    """
+    start = part.stat().st_size if part.exists() else 0
+    validator = _validator_of(part).read_text() if _validator_of(part).exists() else ""
+    headers = {}
+    if start and (validator or checked):
+        headers = {"Range": f"bytes={start}-"} | ({"If-Range": validator} if validator else {})
+    try:
+        with client.open(url, headers) as response:
+            goes_on = response.status == 206
+            if goes_on and not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+                discard(part)
+                raise Temporary(f"{url}: answered with another part of the file than asked for")
+            if not goes_on:  # the server does not do ranges, or has another version by now
+                _validator_of(part).write_text(_strong_validator(response.headers))
+            with open(part, "ab" if goes_on else "wb") as file:
+                for piece in client.pieces(response, url, most_bytes):
+                    file.write(piece)
+    except NothingBeyond as error:
+        if error.total != start:  # else the last byte came before the download was ended
+            discard(part)
+            raise Temporary(f"{error}: nothing beyond byte {start}, here is too much") from None
+
+
+def _strong_validator(headers: Any) -> str:
+    tag = headers.get("ETag", "")
+    return tag if tag and not tag.startswith("W/") else headers.get("Last-Modified", "")
+
+
+def settle(part: Path, path: Path) -> None:
+    """Give a file that is whole and right its name."""
+    os.replace(part, path)
+    discard(part)
