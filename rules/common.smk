@@ -10,6 +10,7 @@ sys.path.insert(0, str(SOURCE))
 from sightline import provenance, seals
 from sightline.study import artifacts as study_artifacts
 from sightline.study import costs as study_costs
+from sightline.study import downloads as study_downloads
 from sightline.study import shown as study_shown
 from sightline.study import training as study_training
 from sightline.datasets import dataset as upstream
@@ -42,10 +43,12 @@ def folder_of(dataset):
 
 
 def upstream_tables(wildcards):
-    """The upstream tables of a dataset; a phantom's are all made at once."""
+    """The upstream tables of a dataset; a phantom's are all made at once, and so are those of a download."""
     chosen = study.datasets[wildcards.dataset]
     if chosen["phantom"] is not None:
         return expand(rules.make_phantom.output.digests, dataset=wildcards.dataset)
+    if chosen["download"] is not None:
+        return expand(rules.download.output, dataset=wildcards.dataset)
     return [
         str(path)
         for path in upstream.sources(
@@ -55,6 +58,11 @@ def upstream_tables(wildcards):
             chosen["annotations"],
         )
     ]
+
+
+def local_files(wildcards):
+    """The user's own files that a download reads."""
+    return study_downloads.local_files(study, wildcards.dataset)
 
 
 def per_trained(pattern, pairs=None):
@@ -156,9 +164,11 @@ def modules_of(rule_name, wildcards):
     artifact = study.artifacts.get(getattr(wildcards, "artifact", None))
     if rule_name == "make_phantom":
         return [f"sightline.phantom.{dataset['adapter']}"]
-    if rule_name == "read_dataset":
-        names = [dataset["adapter"], *dataset["annotations"]]
-        return [f"sightline.datasets.{name}" for name in names]
+    if rule_name in ("read_dataset", "download"):
+        names = [f"sightline.datasets.{name}" for name in [dataset["adapter"], *dataset["annotations"]]]
+        if rule_name == "download":
+            names.append(f"sightline.download.{study_downloads.of(study, wildcards.dataset)['source']}")
+        return names
     if rule_name in ("train", "attribute", "probe", "make_artifacts"):
         names = [full_name("sightline.models.architectures", model["architecture"])]
         if method:

@@ -9,6 +9,7 @@ from typing import Any
 
 from sightline import options
 from sightline.errors import ConfigError
+from sightline.study import downloads as study_downloads
 
 Study = Any  # a `sightline.study.grid.Study`, which imports this module
 
@@ -63,6 +64,8 @@ def metrics() -> list[str]:
 
 def check(study: Study) -> None:
     """Raise `ConfigError` for the first name in `study` that nothing defines, and for too many jobs."""
+    for dataset in study.datasets:
+        study_downloads.of(study, dataset)
     _check_runs(study)
     _check_training(study)
     _check_readings(study)
