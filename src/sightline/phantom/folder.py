@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Collection
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from sightline.errors import ConfigError, DatasetError
@@ -19,20 +20,26 @@ def completed(stated: dict[str, dict], given: dict[str, object]) -> dict:
         raise ConfigError(
             f"phantom: unknown option(s) {', '.join(unknown)}; expected some of {', '.join(stated)}"
         )
-    return {name: given.get(name, option["default"]) for name, option in stated.items()}
+    settings = {name: given.get(name, option["default"]) for name, option in stated.items()}
+    for name, option in stated.items():
+        if isinstance(settings[name], dict) and "properties" in option:
+            inner = {key: one["default"] for key, one in option["properties"].items() if "default" in one}
+            settings[name] = inner | settings[name]
+    return settings
 
 
 def claim(root: Path, writer: str, seed: int, settings: dict, parts: Collection[str]) -> None:
     """Make `root` an empty folder of this writer's, but for `phantom.json`, which says so.
 
-    Deletes only what an earlier run of the same writer left: the files and folders `parts`. Raises
-    `DatasetError` where `root` is a file or holds anything else.
+    Deletes only what an earlier run of the same writer left: the files and folders whose names match `parts`
+    (patterns of fnmatch). Raises `DatasetError` where `root` is a file or holds anything else.
     """
     if root.exists() and not root.is_dir():
         raise DatasetError(f"{root}: is a file; the phantom needs a folder of its own")
     root.mkdir(parents=True, exist_ok=True)
     present = {path.name: path for path in root.iterdir()}
-    foreign = sorted(set(present) - {MARKER, *parts})
+    ours = (MARKER, *parts)
+    foreign = sorted(name for name in present if not any(fnmatchcase(name, part) for part in ours))
     if present and (foreign or not _owned(root, writer) or any(map(Path.is_symlink, present.values()))):
         raise DatasetError(
             f"{root}: holds files that the phantom did not write ({', '.join(foreign or sorted(present))}); "
