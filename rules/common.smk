@@ -11,7 +11,9 @@ from sightline import provenance, seals
 from sightline.study import artifacts as study_artifacts
 from sightline.study import costs as study_costs
 from sightline.study import downloads as study_downloads
+from sightline.study import references as study_references
 from sightline.study import shown as study_shown
+from sightline.study import strata as study_strata
 from sightline.study import training as study_training
 from sightline.datasets import dataset as upstream
 from sightline.errors import SightlineError

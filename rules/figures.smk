@@ -40,14 +40,14 @@ rule plot_scores:
         baselines=per_dataset(rules.score_baselines.output, study.scored_datasets),
         regions=per_dataset(rules.render_regions.output.table, study.scored_datasets),
     output:
-        figures=[f"<study>/figures/{name}.svg" for name in study.score_figures],
+        figures=[f"<study>/figures/{name}.svg" for name in study_shown.score_figures(study)],
         captions="<study>/figures/scores.captions.json",
     log:
         "<study>/logs/plot_scores.log",
     conda:
         "../envs/sightline.yaml"
     params:
-        names=study.score_figures,
+        names=study_shown.score_figures(study),
         methods=list(study.methods),
         center_bias=study.config["statistics"]["primary_center_bias"],
         published=study.config["report"]["published"],
@@ -63,8 +63,8 @@ rule plot_overlays:
         pixels=flat(rules.prepare.output.pixels),
         gaze=rules.render_gaze.output.table,
         gaze_values=flat(rules.render_gaze.output.values),
-        center_bias=rules.average_gaze.output.table,
-        center_bias_values=flat(rules.average_gaze.output.values),
+        center_bias=rules.average_references.output.table,
+        center_bias_values=flat(rules.average_references.output.values),
         regions=rules.render_regions.output.table,
         region_values=flat(rules.render_regions.output.values),
         maps=lambda wildcards: per_cell(rules.attribute.output.maps, study.shown_cells(wildcards.dataset)),
@@ -109,8 +109,8 @@ rule plot_methods:
         pixels=flat(rules.prepare.output.pixels),
         gaze=rules.render_gaze.output.table,
         gaze_values=flat(rules.render_gaze.output.values),
-        center_bias=rules.average_gaze.output.table,
-        center_bias_values=flat(rules.average_gaze.output.values),
+        center_bias=rules.average_references.output.table,
+        center_bias_values=flat(rules.average_references.output.values),
         regions=rules.render_regions.output.table,
         region_values=flat(rules.render_regions.output.values),
         maps=gallery(rules.attribute.output.maps),

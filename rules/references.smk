@@ -19,27 +19,6 @@ rule render_gaze:
         "../scripts/render_gaze.py"
 
 
-rule average_gaze:
-    input:
-        images=rules.read_dataset.output.images,
-        boxes=[rules.read_dataset.output.boxes, rules.prepare.output.boxes],
-        gaze=rules.render_gaze.output.table,
-        gaze_values=flat(rules.render_gaze.output.values),
-    output:
-        table="<study>/references/{dataset}/center_bias.parquet",
-        values="<study>/references/{dataset}/center_bias.npy",
-    log:
-        "<study>/logs/average_gaze/{dataset}.log",
-    conda:
-        "../envs/sightline.yaml"
-    params:
-        box=lambda wildcards: study.datasets[wildcards.dataset]["box"],
-        leave_out=study.leave_outs,
-        scale=study.config["scores"]["scale"],
-    script:
-        "../scripts/average_gaze.py"
-
-
 rule render_regions:
     input:
         images=rules.read_dataset.output.images,
@@ -54,7 +33,32 @@ rule render_regions:
         "../envs/sightline.yaml"
     params:
         folder=lambda wildcards: folder_of(wildcards.dataset),
-        regions=lambda wildcards: study.regions_of(wildcards.dataset),
+        regions=lambda wildcards: study_references.regions(study, wildcards.dataset),
         scale=study.config["scores"]["scale"],
     script:
         "../scripts/render_regions.py"
+
+
+rule average_references:
+    input:
+        images=rules.read_dataset.output.images,
+        boxes=[rules.read_dataset.output.boxes, rules.prepare.output.boxes],
+        gaze=rules.render_gaze.output.table,
+        gaze_values=flat(rules.render_gaze.output.values),
+        regions=rules.render_regions.output.table,
+        region_values=flat(rules.render_regions.output.values),
+        strata=rules.read_dataset.output.strata,
+    output:
+        table="<study>/references/{dataset}/center_bias.parquet",
+        values="<study>/references/{dataset}/center_bias.npy",
+    log:
+        "<study>/logs/average_references/{dataset}.log",
+    conda:
+        "../envs/sightline.yaml"
+    params:
+        box=lambda wildcards: study.datasets[wildcards.dataset]["box"],
+        regions=lambda wildcards: study_references.centred(study, wildcards.dataset),
+        leave_out=study.leave_outs,
+        scale=study.config["scores"]["scale"],
+    script:
+        "../scripts/average_references.py"

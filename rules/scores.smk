@@ -9,8 +9,8 @@ rule score:
         images=rules.read_dataset.output.images,
         gaze=rules.render_gaze.output.table,
         gaze_values=flat(rules.render_gaze.output.values),
-        center_bias=rules.average_gaze.output.table,
-        center_bias_values=flat(rules.average_gaze.output.values),
+        center_bias=rules.average_references.output.table,
+        center_bias_values=flat(rules.average_references.output.values),
         regions=rules.render_regions.output.table,
         region_values=flat(rules.render_regions.output.values),
     output:
@@ -38,8 +38,8 @@ rule score_baselines:
         prepared=rules.prepare.output.table,
         gaze=rules.render_gaze.output.table,
         gaze_values=flat(rules.render_gaze.output.values),
-        center_bias=rules.average_gaze.output.table,
-        center_bias_values=flat(rules.average_gaze.output.values),
+        center_bias=rules.average_references.output.table,
+        center_bias_values=flat(rules.average_references.output.values),
         regions=rules.render_regions.output.table,
         region_values=flat(rules.render_regions.output.values),
     output:
@@ -130,12 +130,36 @@ rule summarise_maps:
         "../scripts/summarise_maps.py"
 
 
+rule make_strata:
+    input:
+        predictions=per_cell(rules.attribute.output.predictions, study_strata.predicted_cells(study)),
+        regions=per_dataset(
+            rules.render_regions.output.table, study.scored_datasets if study_strata.sized(study) else []
+        ),
+    output:
+        "<study>/strata.parquet",
+    log:
+        "<study>/logs/make_strata.log",
+    conda:
+        "../envs/sightline.yaml"
+    params:
+        strata=study_strata.of_model(study),
+        labels=study_strata.judged(study) if study_strata.of_model(study) else {},
+        positive=study.config["statistics"]["positive"],
+        sized=study_strata.sized(study),
+    script:
+        "../scripts/make_strata.py"
+
+
 rule summarise:
     input:
         scores=per_cell(rules.score.output, study.scored_cells),
         probes=per_cell(rules.probe.output, study.probed_cells),
         baselines=per_dataset(rules.score_baselines.output, study.scored_datasets),
-        strata=per_dataset(rules.read_dataset.output.strata),
+        strata=[
+            *per_dataset(rules.read_dataset.output.strata),
+            *(rules.make_strata.output if study_strata.made(study) else []),
+        ],
     output:
         summary="<study>/summary.parquet",
         comparisons="<study>/comparisons.parquet",

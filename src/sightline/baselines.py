@@ -18,6 +18,7 @@ from sightline.scoring import (
     Asked,
     GazeReference,
     Reference,
+    RegionReference,
     Target,
     rank,
     score,
@@ -48,8 +49,9 @@ def score_baselines(
     """Table `scores` of the named `baselines`: model "", seed 0, condition clean, reading "", method the
     baseline.
 
-    `center_bias` gives one method per leave-out of the gaze: the first is `center_bias`, a further one
-    `center_bias_<leave_out>`. Raises `ConfigError` for an unknown baseline.
+    `center_bias` gives one method per leave-out: the first is `center_bias`, a further one
+    `center_bias_<leave_out>`; against a region that has a center bias of its own it is that one, else the
+    gaze's. Raises `ConfigError` for an unknown baseline.
     """
     unknown = [name for name in baselines if name not in BASELINES]
     if unknown:
@@ -103,7 +105,20 @@ def _score_hull(material: Material, references: Sequence[Reference], names: Sequ
 
 
 def _score_center_bias(material: Material, references: Sequence[Reference], names: Sequence[str]) -> Iterator:
-    leave_outs = material.gaze.leave_outs if material.gaze is not None else ()
+    own = [each for each in references if isinstance(each, RegionReference) and each.leave_outs]
+    others = [each for each in references if each not in own]
+    if others or not own:
+        yield from _score_center_bias_of(material.gaze, material, others, names)
+    for each in own:
+        for rows in _score_center_bias_of(each, material, [each], names):
+            yield rows[rows["reference"] != ""]  # of the map alone: told once, of the gaze's
+
+
+def _score_center_bias_of(
+    source: Reference | None, material: Material, references: Sequence[Reference], names: Sequence[str]
+) -> Iterator[pd.DataFrame]:
+    """The center bias of `source` as a map, a table per leave-out."""
+    leave_outs = source.leave_outs if source is not None else ()
     lost = Absent("not_applicable", "the dataset has no gaze with a center bias")
     for leave_out in leave_outs or ("none",):
         method = (
@@ -111,7 +126,7 @@ def _score_center_bias(material: Material, references: Sequence[Reference], name
         )
 
         def candidate(image: str, leave_out: str = leave_out) -> Answer:
-            return material.gaze.center_bias(image).get(leave_out, lost) if leave_outs else lost
+            return source.center_bias(image).get(leave_out, lost) if leave_outs else lost
 
         yield _score_each(material, method, candidate, references, names)
 

@@ -1,8 +1,8 @@
 """Center bias: every image's gaze registered to the average box, averaged, and placed back onto one image.
 
 The algorithm and its rounding are those of Bigolin Lanfredi et al. 2022 (the authors' code); leaving out the
-own image or subject is ours. Boxes are (xmin, ymin, xmax, ymax) in the pixels of the maps; edges, so they
-scale with them.
+own image or subject is ours, and so is the center bias of regions: of lesions, say, each an even map of sum
+1. Boxes are (xmin, ymin, xmax, ymax) in the pixels of the maps; edges, so they scale with them.
 """
 
 from __future__ import annotations
@@ -10,16 +10,18 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from math import ceil
 
 import cv2
 import numpy as np
 import pandas as pd
 
-from sightline import arrays, frames
+from sightline import arrays, frames, tables
 from sightline.errors import DatasetError
 
 LEAVE_OUTS = ("none", "image", "subject")
+GAZE = "gaze"  # what the table's column `reference` calls the gaze; a region has its own name there
 CORNERS = ["xmin", "ymin", "xmax", "ymax"]
 
 
@@ -29,7 +31,8 @@ class Average:
 
     `total + error` is the sum with twice the digits of a float64; `counts` says how many maps cover each
     pixel, `reached` where any map of the whole set does; `box` is the average box, `margins` the widest left,
-    top, right and bottom margin about it.
+    top, right and bottom margin about it. Maps of `regions` are resampled by area where they shrink (no
+    lesion is lost between two samples), and an image that none of them reaches has a center bias of zeros.
     """
 
     total: np.ndarray
@@ -38,6 +41,7 @@ class Average:
     reached: np.ndarray
     box: np.ndarray
     margins: np.ndarray
+    regions: bool = False
 
     @property
     def values(self) -> np.ndarray:
@@ -55,8 +59,8 @@ class Average:
     def place(self, box: Sequence[float], shape: tuple[int, int]) -> np.ndarray:
         """The center bias (H, W) of an image of `shape` whose box is `box`: float64, sum 1.
 
-        Zero where no averaged image reaches. Raises `DatasetError` for a bad box, or where nothing is left to
-        average.
+        Zero where no averaged image reaches. Raises `DatasetError` for a bad box, where nothing is left to
+        average, or, but for `regions`, where nothing of the average reaches the image.
         """
         box = _checked(box, shape, "the image to place on")
         if not self.counts.any():
@@ -64,10 +68,12 @@ class Average:
                 "center bias: no reading is left to average; use leave_out: none or add images"
             )
         (mx, my), (height, width) = self._magnification(box), self.total.shape
-        whole = cv2.resize(self.values, (max(1, round(width / mx)), max(1, round(height / my))))
+        whole = self._resized(self.values, (max(1, round(height / my)), max(1, round(width / mx))))
         left, top = round(self.margins[0] / mx - box[0]), round(self.margins[1] / my - box[1])
         placed = np.nan_to_num(_window(whole, top, left, shape), nan=0.0)
         if not placed.sum() > 0.0:
+            if self.regions:
+                return np.zeros(shape)
             raise DatasetError(
                 f"center bias: no gaze reaches the image whose box is {box.tolist()}; correct its box"
             )
@@ -76,11 +82,17 @@ class Average:
     def _magnification(self, box: np.ndarray) -> np.ndarray:
         return (self.box[2:] - self.box[:2]) / (box[2:] - box[:2])
 
+    def _resized(self, values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+        if not self.regions:
+            return cv2.resize(np.asarray(values), shape[::-1])
+        old = frames.Frame.of_image(values.shape)
+        return frames.resample(np.nan_to_num(values, nan=0.0), old, frames.Frame.resized(values.shape, shape))
+
     def _add(self, values: np.ndarray, box: np.ndarray, sign: int) -> None:
         """Add (sign 1) or take out (-1) one registered map, in place; resampled in its own dtype."""
         mx, my = self._magnification(box)
         height, width = values.shape
-        small = cv2.resize(np.asarray(values), (max(1, round(width * mx)), max(1, round(height * my))))
+        small = self._resized(values, (max(1, round(height * my)), max(1, round(width * mx))))
         small = small / np.sum(small)
         top, left = round(self.margins[1] - box[1] * my), round(self.margins[0] - box[0] * mx)
         small = small[: self.total.shape[0] - top, : self.total.shape[1] - left]
@@ -95,14 +107,17 @@ class Average:
 
 
 def average(
-    maps: Sequence[np.ndarray], boxes: Sequence | np.ndarray, images: Sequence[str] | None = None
+    maps: Sequence[np.ndarray],
+    boxes: Sequence | np.ndarray,
+    images: Sequence[str] | None = None,
+    regions: bool = False,
 ) -> Average:
     """The average of `maps` (each (H, W), one per reading) registered by `boxes` (n, 4), one per map.
 
     Maps with one name in `images` are readings of one image: its box is the mean of theirs, and it counts
     once in the average box. Without `images` each map is an image. Every reading has the same weight. Float32
-    maps are resampled in float32, as the authors do. Raises `DatasetError`, naming the image, for a missing
-    or bad box.
+    maps are resampled in float32, as the authors do; those of `regions` as `Average` says. Raises
+    `DatasetError`, naming the image, for a missing or bad box.
     """
     if not len(maps) or len(maps) != len(boxes):
         raise DatasetError(
@@ -128,7 +143,13 @@ def average(
     across, down = box[2:] - box[:2]
     canvas = (ceil(margins[3] + margins[1] + down), ceil(margins[2] + margins[0] + across))
     result = Average(
-        np.zeros(canvas), np.zeros(canvas), np.zeros(canvas, int), np.zeros(canvas, bool), box, margins
+        np.zeros(canvas),
+        np.zeros(canvas),
+        np.zeros(canvas, int),
+        np.zeros(canvas, bool),
+        box,
+        margins,
+        regions,
     )
     for name, values in zip(names, maps):
         result._add(values, own[name], 1)
@@ -161,14 +182,15 @@ def place_all(
     images: pd.DataFrame,
     leave_outs: Sequence[str],
     scale: float,
+    reference: str = GAZE,
 ) -> tuple[pd.DataFrame, Iterator[np.ndarray]]:
     """Rows of table `center_bias`, one per leave-out and image, and an iterator over those with status `ok`.
 
-    `gaze` and its flat `values` are in the scoring frame of `scale`, `boxes` (see `image_boxes`) in image
-    pixels. `none` averages all readings, as the authors; `image` and `subject` take the image's or its
-    subject's readings out of sum and counts, while average box and canvas stay those of all. An image without
-    a usable box, or with no other reading to average, is a row with status `missing` or `not_applicable`, and
-    the reason.
+    `gaze` (rows of that table, or those of one kind of table `regions`, which is then the `reference`) and
+    its flat `values` are in the scoring frame of `scale`, `boxes` (see `image_boxes`) in image pixels. `none`
+    averages all readings, as the authors; `image` and `subject` take the image's or its subject's readings
+    out of sum and counts, while average box and canvas stay those of all. An image without a usable box, or
+    with no other reading to average, is a row with status `missing` or `not_applicable`, and the reason.
     """
     unknown = sorted(set(leave_outs) - set(LEAVE_OUTS))
     if unknown:
@@ -194,24 +216,71 @@ def place_all(
                 status, reason = "not_applicable", f"no reading is left to average (leave_out: {leave_out})"
             shape = frames.scoring_frame((int(image.height), int(image.width)), scale).shape
             place_of = (offset, list(shape)) if status == "ok" else (None, None)
-            rows.append((image.dataset, leave_out, image.image, status, reason, *place_of))
+            rows.append((image.dataset, reference, leave_out, image.image, status, reason, *place_of))
             if status == "ok":
                 offset += shape[0] * shape[1]
                 work.append((image.image, own[leave_out][image.image], shape))
-    columns = ["dataset", "leave_out", "image", "status", "reason", "offset", "shape"]
+    columns = ["dataset", "reference", "leave_out", "image", "status", "reason", "offset", "shape"]
     table = pd.DataFrame(rows, columns=columns).astype({"offset": "Int64"})
-    return table, _placed(work, readings, scaled)
+    return table, _placed(work, readings, scaled, reference != GAZE)
+
+
+def place_region(
+    name: str,
+    regions: pd.DataFrame,
+    values: np.ndarray,
+    boxes: pd.DataFrame,
+    images: pd.DataFrame,
+    leave_outs: Sequence[str],
+    scale: float,
+    alike: pd.Series | None = None,
+) -> tuple[pd.DataFrame, Iterator[np.ndarray]]:
+    """As `place_all`, of the region `name` in table `regions` and its flat `values`, on the images with it.
+
+    `alike` (image -> a name) has only images of one name averaged with each other: of one side and view, say;
+    those without name with each other too.
+    """
+    rows = regions[(regions["kind"] == name) & (regions["status"] == "ok")]
+    images = images[images["image"].isin(rows["image"])]
+    names = images["image"].map({} if alike is None else alike.to_dict()).astype(object).fillna("")
+    return joined(
+        [
+            place_all(rows[rows["image"].isin(group["image"])], values, boxes, group, leave_outs, scale, name)
+            for _, group in images.groupby(names.to_numpy())
+        ]
+    )
+
+
+def groups(strata: pd.DataFrame, alike: Sequence[str]) -> pd.Series | None:
+    """Image -> its levels of the strata `alike` in one text, for `place_region`; None where none is named."""
+    if not alike:
+        return None
+    levels = strata[strata["stratum"].isin(list(alike)) & strata["model"].isna()]
+    wide = levels.pivot(index="image", columns="stratum", values="value").reindex(columns=list(alike))
+    return wide.fillna("").agg(" | ".join, axis=1)
+
+
+def joined(
+    parts: Sequence[tuple[pd.DataFrame, Iterator[np.ndarray]]],
+) -> tuple[pd.DataFrame, Iterator[np.ndarray]]:
+    """Several answers of `place_all` as one: the maps one after the other, the rows' offsets accordingly."""
+    rows, start = [], 0
+    for table, _ in parts:
+        rows.append(table.assign(offset=table["offset"] + start))
+        start += sum(int(np.prod(shape)) for shape in table["shape"].dropna())
+    together = pd.concat(rows, ignore_index=True) if rows else tables.empty("center_bias")
+    return together, chain.from_iterable(maps for _, maps in parts)
 
 
 def _placed(
-    work: list[tuple], readings: dict[str, list[np.ndarray]], boxes: dict[str, np.ndarray]
+    work: list[tuple], readings: dict[str, list[np.ndarray]], boxes: dict[str, np.ndarray], regions: bool
 ) -> Iterator[np.ndarray]:
     """The center bias of each (image, images left out, shape) of `work`."""
     if not work:
         return
     names = [name for name, maps in readings.items() for _ in maps]
     maps = [values for name in readings for values in readings[name]]
-    pooled = average(maps, [boxes[name] for name in names], names)
+    pooled = average(maps, [boxes[name] for name in names], names, regions)
     for image, left_out, shape in work:
         out = [(values, boxes[other]) for other in left_out for values in readings[other]]
         rest = pooled.without([values for values, _ in out], [box for _, box in out]) if out else pooled
@@ -231,7 +300,7 @@ def _scaled_boxes(
     for image in images.itertuples():
         if image.image not in boxes.index:
             problems[image.image] = (
-                f"image {image.image} has no box to register its gaze by; "
+                f"image {image.image} has no box to register it by; "
                 "add one, or set the dataset's box to 'image'"
             )
             continue
@@ -248,7 +317,7 @@ def _scaled_boxes(
 def _checked(box: Sequence[float], shape: tuple[int, int], what: str) -> np.ndarray:
     box = np.asarray([np.nan] * 4 if box is None else box, dtype=np.float64)
     if box.shape != (4,) or not np.isfinite(box).all():
-        raise DatasetError(f"{what}: no box (xmin, ymin, xmax, ymax) to register its gaze by; add its box")
+        raise DatasetError(f"{what}: no box (xmin, ymin, xmax, ymax) to register it by; add its box")
     if box[2] <= box[0] or box[3] <= box[1]:
         raise DatasetError(f"{what}: its box {box.tolist()} is empty; expected xmin < xmax and ymin < ymax")
     if box[0] >= shape[1] or box[1] >= shape[0] or box[2] <= 0 or box[3] <= 0:

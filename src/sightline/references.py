@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from sightline import arrays, scoring, tables
+from sightline.center_bias import GAZE
 from sightline.outcomes import Absent, Answer
 
 
@@ -31,9 +32,11 @@ class Files:
 
 
 def opened(files: Files, chosen: Mapping[str, Mapping], leave_outs: Sequence[str]) -> list[scoring.Reference]:
-    """The references named in `chosen` (name -> {kind: gaze | region}), in its order."""
+    """The references named in `chosen` (name -> {kind: gaze | region, center_bias}), in its order."""
     return [
-        gaze(files, name, leave_outs) if reference["kind"] == "gaze" else region(files, name)
+        gaze(files, name, leave_outs)
+        if reference["kind"] == "gaze"
+        else region(files, name, leave_outs if reference.get("center_bias") else ())
         for name, reference in chosen.items()
     ]
 
@@ -41,14 +44,23 @@ def opened(files: Files, chosen: Mapping[str, Mapping], leave_outs: Sequence[str
 def gaze(files: Files, name: str, leave_outs: Sequence[str]) -> scoring.GazeReference:
     """Every reader's gaze, with the center bias of each of `leave_outs`."""
     found = gaze_reference(name, tables.read("gaze", files.gaze), arrays.open_flat(files.gaze_values))
-    biases = tables.read("center_bias", files.center_bias)
-    return with_center_bias(found, biases, arrays.open_flat(files.center_bias_values), leave_outs)
+    return _centred(found, files, GAZE, leave_outs)
 
 
-def region(files: Files, name: str) -> scoring.RegionReference:
-    """The region called `name`: `missing` on images that have none."""
+def region(files: Files, name: str, leave_outs: Sequence[str] = ()) -> scoring.RegionReference:
+    """The region called `name`, `missing` on images that have none; with the center bias of `leave_outs`."""
     rows = tables.read("regions", files.regions)
-    return region_reference(name, rows[rows["kind"] == name], arrays.open_flat(files.region_values))
+    found = region_reference(name, rows[rows["kind"] == name], arrays.open_flat(files.region_values))
+    return _centred(found, files, name, leave_outs) if leave_outs else found
+
+
+def _centred(
+    reference: scoring.Reference, files: Files, of: str, leave_outs: Sequence[str]
+) -> scoring.Reference:
+    """`reference` with the center biases that the table calls `of`."""
+    biases = tables.read("center_bias", files.center_bias)
+    biases = biases[biases["reference"] == of]
+    return with_center_bias(reference, biases, arrays.open_flat(files.center_bias_values), leave_outs)
 
 
 def gaze_reference(name: str, gaze: pd.DataFrame, values: np.ndarray) -> scoring.GazeReference:
@@ -62,9 +74,9 @@ def gaze_reference(name: str, gaze: pd.DataFrame, values: np.ndarray) -> scoring
 
 
 def with_center_bias(
-    reference: scoring.GazeReference, center_bias: pd.DataFrame, values: np.ndarray, leave_outs: Sequence[str]
-) -> scoring.GazeReference:
-    """`reference` with the center bias of `leave_outs` from table `center_bias` and its flat `values`."""
+    reference: scoring.Reference, center_bias: pd.DataFrame, values: np.ndarray, leave_outs: Sequence[str]
+) -> scoring.Reference:
+    """`reference` with the center bias of `leave_outs`: rows of table `center_bias` and its flat `values`."""
     by_image: dict[str, dict] = {}
     for row in center_bias[center_bias["leave_out"].isin(list(leave_outs))].itertuples():
         by_image.setdefault(row.image, {})[row.leave_out] = row

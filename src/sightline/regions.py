@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache, partial
+from itertools import product
 from pathlib import Path
 
 import cv2
@@ -29,31 +34,32 @@ def render(
     A kind says `of`, the kind of mask or box; `source`, mask (default) or box; for boxes `label`,
     `min_certainty` and `reader` ("" for marks that no reader made), which narrow them; and
     `hull`, true for the convex hull. The boxes left are united.
-    Masks of one kind are united as well. A row's offset counts the values of the arrays before its own, in
-    order. An image without such a region, or one of whose masks cannot be read, is `not_applicable` with the
-    reason, and None among the arrays.
+    Masks of one kind are united as well. `outside` takes all of the image but these; `minus`, the name of
+    another kind, takes that one's pixels out, where the image has it. A row's offset counts the values of the
+    arrays before its own, in order. An image without such a region, or one of whose masks cannot be read, is
+    `not_applicable` with the reason, and None among the arrays.
     """
     boxes_of = dict(iter(boxes.groupby("image")))
     masks_of: dict[tuple[str, str], list] = {}
     for row in masks.itertuples():
         masks_of.setdefault((row.image, row.kind), []).append(row)
+    marks, made = _Marks(boxes_of, masks_of, Path(root), scale), {}
+    images = list(images.sort_values("image").itertuples())
+    for image in images:
+        drawn = cache(partial(_drawn, kinds, image, marks))  # several regions may be made of one
+        for kind in kinds:
+            made[kind, image.image] = _made(kinds[kind], kind, drawn)
     rows, arrays, offset = [], [], 0
-    for kind in sorted(kinds):
-        for image in images.sort_values("image").itertuples():
-            shape = (int(image.height), int(image.width))
-            try:
-                region = _region(kinds[kind], image.image, shape, boxes_of, masks_of, Path(root), scale)
-            except DatasetError as error:
-                rows.append(_row(image, kind, "not_applicable", str(error)))
-                arrays.append(None)
-                continue
-            rows.append(
-                _row(
-                    image, kind, "ok", None, offset, list(region.shape), float(region.mean(dtype=np.float64))
-                )
-            )
-            arrays.append(region)
-            offset += region.size
+    for kind, image in product(sorted(kinds), images):
+        region = made[kind, image.image]
+        if isinstance(region, str):
+            rows.append(_row(image, kind, "not_applicable", region))
+            arrays.append(None)
+            continue
+        share = float(region.mean(dtype=np.float64))
+        rows.append(_row(image, kind, "ok", None, offset, list(region.shape), share))
+        arrays.append(region)
+        offset += region.size
     return pd.DataFrame(rows, columns=list(tables.SCHEMAS["regions"].columns)), arrays
 
 
@@ -78,32 +84,52 @@ def _row(
     }
 
 
-def _region(
-    kind: dict,
-    image: str,
-    shape: tuple[int, int],
-    boxes_of: dict[str, pd.DataFrame],
-    masks_of: dict[tuple[str, str], list],
-    root: Path,
-    scale: float,
-) -> np.ndarray:
-    """One region in the scoring frame, uint8 0/1. Raises `DatasetError` with the reason why there is none."""
-    frame = scoring_frame(shape, scale)
+@dataclass(frozen=True)
+class _Marks:
+    """What regions are drawn from: boxes by image, masks by image and kind, where their files lie."""
+
+    boxes: dict[str, pd.DataFrame]
+    masks: dict[tuple[str, str], list]
+    root: Path
+    scale: float
+
+
+class _Lacking(DatasetError):
+    """The image has no such mask or box: not that one of them is damaged."""
+
+
+def _made(kind: dict, name: str, drawn: Callable[[str], np.ndarray]) -> np.ndarray | str:
+    """One region in the scoring frame, uint8 0/1, or the reason why there is none; `drawn` by its name."""
+    try:
+        region = ~drawn(name) if kind.get("outside") else drawn(name)
+        if kind.get("minus"):
+            with suppress(_Lacking):  # then there is nothing to take out
+                region = region & ~drawn(kind["minus"])
+    except DatasetError as error:
+        return str(error)
+    if region.any():
+        return region.astype(np.uint8)
+    return f"the region '{name}' holds no pixel of the {region.shape[0]} x {region.shape[1]} grid"
+
+
+def _drawn(kinds: dict[str, dict], image: tuple, marks: _Marks, name: str) -> np.ndarray:
+    """The masks or boxes of a region of `image` in the scoring frame: bool. Raises `DatasetError`."""
+    kind, shape = kinds[name], (int(image.height), int(image.width))
+    frame = scoring_frame(shape, marks.scale)
     if kind.get("source", "mask") == "mask":
-        found = masks_of.get((image, kind["of"]))
+        found = marks.masks.get((image.image, kind["of"]))
         if found is None:
-            raise DatasetError(f"the image has no mask '{kind['of']}'")
-        native = united(found, shape, root)
-        region = nearest(convex_hull(native) if kind.get("hull") else native, frame)
+            raise _Lacking(f"the image has no mask '{kind['of']}'")
+        native = united(found, shape, marks.root)
+        region = sampled(convex_hull(native) if kind.get("hull") else native, frame)
     else:
-        chosen = choose_boxes(boxes_of.get(image), **{key: kind.get(key) for key in NARROWED_BY})
+        chosen = choose_boxes(marks.boxes.get(image.image), **{key: kind.get(key) for key in NARROWED_BY})
         region = draw_boxes(chosen, shape, frame)
         region = convex_hull(region) if kind.get("hull") else region
     if not region.any():
-        raise DatasetError(
-            f"the region '{kind['of']}' holds no pixel of the {frame.shape[0]} x {frame.shape[1]} grid"
-        )
-    return region.astype(np.uint8)
+        grid = f"{frame.shape[0]} x {frame.shape[1]} grid"
+        raise _Lacking(f"the region '{kind['of']}' holds no pixel of the {grid}")
+    return region
 
 
 def choose_boxes(
@@ -131,7 +157,7 @@ def choose_boxes(
             )
             if value is not None
         )
-        raise DatasetError(f"the image has no box '{of}'{narrowed}")
+        raise _Lacking(f"the image has no box '{of}'{narrowed}")
     return chosen
 
 
@@ -204,6 +230,30 @@ def nearest(mask: np.ndarray, frame: Frame) -> np.ndarray:
     """A mask (H, W) in `frame`, as `frames.resample` of kind nearest, without its products."""
     rows, columns = nearest_pixels(mask.shape, frame)
     return mask[rows[:, None], columns[None, :]]
+
+
+def sampled(mask: np.ndarray, frame: Frame) -> np.ndarray:
+    """A mask (H, W) in `frame`: `nearest`, but no part of the mask is lost between two samples.
+
+    A part (pixels that touch, corners included) that no sample meets, such as a speck of calcium smaller than
+    the frame's pixels, is the one pixel of the frame that holds its centre.
+    """
+    region = nearest(mask, frame)
+    held = [np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0)]
+    if not len(held[0]):
+        return region
+    top, left = held[0][0], held[1][0]
+    part = mask[top : held[0][-1] + 1, left : held[1][-1] + 1]
+    count, parts, _, centres = cv2.connectedComponentsWithStats(part.astype(np.uint8), connectivity=8)
+    rows, columns = nearest_pixels(mask.shape, frame)
+    rows, columns = (
+        at[(at >= 0) & (at < side)] for at, side in zip((rows - top, columns - left), part.shape)
+    )
+    lost = np.setdiff1d(np.arange(1, count), parts[rows[:, None], columns[None, :]])
+    at = (centres[lost] + (left, top)) * frame.scale + frame.shift  # (lost, 2): x, y
+    x, y = np.clip(np.floor(at + 0.5).astype(int), 0, np.array(frame.shape[::-1]) - 1).T
+    region[y, x] = True
+    return region
 
 
 def convex_hull(mask: np.ndarray) -> np.ndarray:

@@ -34,10 +34,15 @@ class GazeReference:
 
 @dataclass(frozen=True)
 class RegionReference:
-    """A mask in the scoring frame, by image."""
+    """A mask in the scoring frame, by image; with `leave_outs` also its center bias, as of `GazeReference`.
+
+    A center bias makes it a `centred_region`: metrics that compare with the average of all regions apply.
+    """
 
     name: str
     mask: Callable[[str], Answer]
+    center_bias: Callable[[str], dict[str, Answer]] = lambda image: {}
+    leave_outs: tuple[str, ...] = ()
 
 
 Reference = GazeReference | RegionReference
@@ -149,6 +154,11 @@ class Target:
         return replace(self, readers=self.readers[at : at + 1], references=one, absent=())
 
     @property
+    def suits(self) -> set[str]:
+        """The kinds of reference, as metrics name them, that this target is."""
+        return {self.kind, *(["centred_region"] if self.kind == "region" and self.center_biases else [])}
+
+    @property
     def there(self) -> bool:
         """Whether a map can be scored against it."""
         return self.references is not None or self.kind == "none"
@@ -174,7 +184,7 @@ class Asked:
         pairs = []
         for name, family in self.families.items():
             entry = family.METRICS[name]
-            if target.kind in entry["references"]:
+            if target.suits & set(entry["references"]):
                 leave_outs = list(target.center_biases) if entry["center_bias"] else []
                 pairs += [(name, leave_out) for leave_out in leave_outs or [""]]
         return pairs
@@ -195,21 +205,13 @@ class Asked:
 def target(reference: Reference, image: str) -> Target:
     """`reference` of `image`, prepared."""
     if isinstance(reference, RegionReference):
-        mask = reference.mask(image)
-        if isinstance(mask, Absent):
-            return Target(reference.name, "region", absent=(("", mask),))
-        return _region_target(reference.name, mask)
+        return _region_target(reference, image)
     entries = reference.readings(image)
     there = [(reader, values) for reader, values in entries if not isinstance(values, Absent)]
     absent = [(reader, values) for reader, values in entries if isinstance(values, Absent)]
     if not entries:
         absent = [("", Absent("missing", "the image has no reading"))]
-    given = reference.center_bias(image) if there and reference.leave_outs else {}
-    biases: dict[str, References | Absent] = {}
-    for leave_out in reference.leave_outs:
-        lost = Absent("missing", f"no center bias with leave_out '{leave_out}' for this image")
-        bias = given.get(leave_out, lost)
-        biases[leave_out] = bias if isinstance(bias, Absent) else similarity.prepare([bias])
+    biases = _center_biases(reference, image, bool(there))
     found = Target(reference.name, "gaze", center_biases=biases, absent=tuple(absent))
     if not there:
         return found
@@ -217,12 +219,27 @@ def target(reference: Reference, image: str) -> Target:
     return replace(found, readers=readers, references=similarity.prepare(others(maps)), shape=maps[0].shape)
 
 
-def _region_target(name: str, mask: np.ndarray) -> Target:
+def _center_biases(reference: Reference, image: str, there: bool) -> dict[str, References | Absent]:
+    """The center bias of `image` by leave-out; none is opened where the reference itself is not `there`."""
+    given = reference.center_bias(image) if there and reference.leave_outs else {}
+    biases: dict[str, References | Absent] = {}
+    for leave_out in reference.leave_outs:
+        lost = Absent("missing", f"no center bias with leave_out '{leave_out}' for this image")
+        bias = given.get(leave_out, lost)
+        biases[leave_out] = bias if isinstance(bias, Absent) else similarity.prepare([bias])
+    return biases
+
+
+def _region_target(reference: RegionReference, image: str) -> Target:
+    mask = reference.mask(image)
+    if not isinstance(mask, Absent) and not mask.any():
+        mask = Absent("missing", "the region is empty")
+    biases = _center_biases(reference, image, not isinstance(mask, Absent))
+    if isinstance(mask, Absent):
+        return Target(reference.name, "region", center_biases=biases, absent=(("", mask),))
     region = mask.astype(bool)
-    if not region.any():
-        return Target(name, "region", absent=(("", Absent("missing", "the region is empty")),))
     prepared = replace(similarity.prepare([region]), region=region.ravel())
-    return Target(name, "region", ("",), prepared, mask.shape)
+    return Target(reference.name, "region", ("",), prepared, mask.shape, biases)
 
 
 def rank(answer: Answer) -> Ranked | Absent:
@@ -259,14 +276,14 @@ def score_target(target: Target, ranked: Ranked | Absent, asked: Asked) -> Itera
             if value is None:
                 yield (reader, name, leave_out, None, bias.status, bias.reason)
             elif np.isnan(value).any():
-                yield (reader, name, leave_out, None, "undefined", _why_undefined(target, ranked))
+                yield (reader, name, leave_out, None, "undefined", _why_undefined(target, ranked, name))
             else:
                 yield (reader, name, leave_out, float(value) if value.ndim == 0 else value, "ok", None)
 
 
-def _why_undefined(target: Target, ranked: Ranked) -> str:
+def _why_undefined(target: Target, ranked: Ranked, metric: str) -> str:
     if ranked.constant:
         return "the map is constant"
-    if target.kind == "region":
+    if target.kind == "region" and metric not in similarity.METRICS:
         return "the map has no positive value"
     return "the reference or the center bias is constant or without mass"

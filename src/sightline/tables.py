@@ -260,9 +260,10 @@ SCHEMAS: dict[str, Schema] = {
         optional="reason offset shape",
     ),
     "center_bias": _schema(
-        "dataset leave_out image",
+        "dataset reference leave_out image",
         {
             "dataset": TEXT,
+            "reference": TEXT,  # gaze, or the name of a region
             "leave_out": TEXT,  # none (pooled, as the authors) | image | subject
             "image": TEXT,
             "status": TEXT,

@@ -7,12 +7,14 @@ import pandas as pd
 import pydicom
 import pytest
 from PIL import Image
+from scipy import ndimage
 
 from sightline import tables
 from sightline.datasets import rle
 from sightline.errors import DatasetError
 from sightline.frames import Frame, resample, scoring_frame
-from sightline.regions import convex_hull, draw_boxes, nearest, read_mask, render
+from sightline.metrics.localisation import mass_inside
+from sightline.regions import convex_hull, draw_boxes, nearest, read_mask, render, sampled
 
 SHAPE = (80, 120)
 IMAGES = pd.DataFrame({"dataset": "made_up", "image": ["a", "b"], "height": 80, "width": 120})
@@ -106,6 +108,93 @@ def test_images_without_a_region_say_why():
     tiny = boxes({"xmin": 3, "xmax": 4, "ymin": 1, "ymax": 2})
     rows, _ = rendered({"of": "finding", "source": "box"}, tiny, masks(), scale=0.125)
     assert rows["reason"].iloc[0] == "the region 'finding' holds no pixel of the 10 x 15 grid"
+
+
+PARTS = {
+    "lesion": {"of": "lesion"},
+    "breast": {"of": "breast"},
+    "rest": {"of": "breast", "minus": "lesion"},
+    "outside": {"of": "breast", "outside": True, "minus": "lesion"},
+}
+
+
+def breast_with_lesions(**changes) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
+    """A breast, a lesion that leaves it, and their masks; image b has a breast alone."""
+    breast, lesion = np.zeros(SHAPE, dtype=bool), np.zeros(SHAPE, dtype=bool)
+    breast[10:70, :60], lesion[20:40, 50:70] = True, True
+    one = {"kind": "lesion", "encoding": "rle", "data": rle.encode(lesion)} | changes
+    whole = {"kind": "breast", "encoding": "rle", "data": rle.encode(breast)}
+    return breast, lesion, masks(one, whole, whole | {"image": "b"})
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5, 0.125])
+def test_the_parts_of_an_image_share_its_mass_between_them(scale):
+    breast, lesion, table = breast_with_lesions()
+    rows, values = render(PARTS, boxes(), table, IMAGES, ".", scale)
+    tables.conform("regions", rows, "test")
+    found = {(row.kind, row.image): one for row, one in zip(rows.itertuples(), values)}
+    frame = scoring_frame(SHAPE, scale)
+    expected = {"rest": breast & ~lesion, "outside": ~breast & ~lesion, "lesion": lesion, "breast": breast}
+    for name, mask in expected.items():
+        np.testing.assert_array_equal(found[name, "a"], nearest(mask, frame))
+    saliency = np.random.default_rng(0).gamma(0.5, size=frame.shape)
+    shares = [mass_inside(saliency, found[name, "a"] > 0) for name in ("lesion", "rest", "outside")]
+    assert sum(shares) == pytest.approx(1, abs=1e-6) and min(shares) > 0
+    # an image without lesion: nothing is taken out, and its breast and the rest are all
+    assert found["lesion", "b"] is None
+    np.testing.assert_array_equal(found["rest", "b"], found["breast", "b"])
+    np.testing.assert_array_equal(found["outside", "b"], 1 - found["breast", "b"])
+
+
+def test_a_damaged_mask_that_is_to_be_taken_out_leaves_no_region():
+    _, _, table = breast_with_lesions(data="1 2 3")
+    rows, _ = render(PARTS, boxes(), table, IMAGES, ".", 0.5)
+    status = rows.set_index(["kind", "image"])["status"]
+    assert status["breast", "a"] == "ok"
+    assert {status[name, "a"] for name in ("lesion", "rest", "outside")} == {"not_applicable"}
+
+
+def test_a_part_that_holds_nothing_says_so():
+    breast, _, table = breast_with_lesions(data=rle.encode(np.ones(SHAPE, dtype=bool)))
+    rows, _ = render(PARTS, boxes(), table, IMAGES, ".", 0.125)
+    reason = rows.set_index(["kind", "image"])["reason"]["rest", "a"]
+    assert reason == "the region 'rest' holds no pixel of the 10 x 15 grid"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_speck_is_lost_and_nothing_else_changes(seed):
+    """Specks of one to nine pixels, each in its own neighbourhood, and a mass."""
+    random, frame = np.random.default_rng(seed), scoring_frame((403, 611), 0.125)
+    mask = np.zeros((403, 611), dtype=bool)
+    mask[100:190, 200:330] = True
+    corners = [
+        (y, x) for y in range(0, 400, 40) for x in range(0, 600, 40) if not (60 < y < 200 and 160 < x < 340)
+    ]
+    for y, x in corners:
+        y, x = min(y + random.integers(30), 400), min(x + random.integers(30), 608)
+        mask[y : y + random.integers(1, 4), x : x + random.integers(1, 4)] = True
+    found, plain = sampled(mask, frame), nearest(mask, frame)
+    assert not (plain & ~found).any()
+    parts, count = ndimage.label(mask, structure=np.ones((3, 3)))
+    assert count > 60
+    added = found & ~plain
+    for part in range(1, count + 1):
+        met = nearest(parts == part, frame)
+        y, x = (np.array(ndimage.center_of_mass(parts == part)) + 0.5) * frame.scale[::-1]
+        at = min(int(y), frame.shape[0] - 1), min(int(x), frame.shape[1] - 1)
+        assert met.any() or added[at]
+        added[at] &= met.any()
+    assert not added.any(), "a pixel that no speck asked for"
+
+
+def test_a_region_of_specks_alone_is_a_region():
+    points = [[[13, 9]], [[60, 33]], [[61, 33]], [[118, 78]]]
+    found = masks({"kind": "lesion", "encoding": "polygons", "data": json.dumps(points)})
+    rows, values = rendered({"of": "lesion"}, boxes(), found, scale=0.125)
+    assert rows["status"].iloc[0] == "ok"
+    assert sorted(zip(*np.nonzero(values[0]))) == [(1, 1), (4, 7), (9, 14)]
+    whole = sampled(np.ones(SHAPE, bool), scoring_frame(SHAPE, 0.125))
+    assert whole.all() and not sampled(np.zeros(SHAPE, bool), scoring_frame(SHAPE, 0.125)).any()
 
 
 def test_offsets_count_the_arrays_before():

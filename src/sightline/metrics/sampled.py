@@ -24,7 +24,7 @@ METRICS = {
         "description": "AUC of 1,000 pixels drawn from the reference against 1,000 drawn uniformly.",
     },
     "sauc_sampled": {
-        "references": ("gaze",),
+        "references": ("gaze", "centred_region"),
         "center_bias": True,
         "chance": 0.5,
         "symbol": "sAUC, sampled",

@@ -1,8 +1,11 @@
 """How well a saliency map's values follow a reference density: NCC and AUC, and both less the center bias.
 
-Definitions of Bigolin Lanfredi et al. 2022. AUCs are exact, not sampled: P(S+ > S-) + 0.5 P(S+ = S-) where S+
-is the saliency at a pixel drawn from the reference and S- at one drawn uniformly (AUC) or from the center
-bias (sAUC). Saliency is compared in float32, as the authors do, so values that differ by less are ties.
+Definitions of Bigolin Lanfredi et al. 2022. A region's density is the same on each of its pixels; one whose
+reference has a center bias of its own (`centred_region`) is scored by all four. AUCs are exact, not sampled:
+P(S+ > S-) + 0.5 P(S+ = S-) where S+ is the saliency at a pixel drawn from the reference and S- at one drawn
+uniformly (AUC; the reference's own pixels too, so that a region's share a of the area leaves 1 - a/2 as the
+highest value) or from the center bias (sAUC). Saliency is compared in float32, as the authors do, so values
+that differ by less are ties.
 """
 
 from __future__ import annotations
@@ -15,14 +18,14 @@ import numpy as np
 
 METRICS = {
     "ncc": {
-        "references": ("gaze",),
+        "references": ("gaze", "centred_region"),
         "center_bias": False,
         "chance": 0.0,
         "symbol": "NCC",
         "description": "Correlation over pixels between the map and the reference.",
     },
     "sncc": {
-        "references": ("gaze",),
+        "references": ("gaze", "centred_region"),
         "center_bias": True,
         "chance": 0.0,
         "symbol": "sNCC",
@@ -36,7 +39,7 @@ METRICS = {
         "description": "Chance that the map is higher where the reference looks than at a random pixel.",
     },
     "sauc": {
-        "references": ("gaze",),
+        "references": ("gaze", "centred_region"),
         "center_bias": True,
         "chance": 0.5,
         "symbol": "sAUC",

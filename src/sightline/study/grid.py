@@ -146,11 +146,6 @@ class Study:
         return self.config["center_bias"]["leave_out"]
 
     @property
-    def has_gaze(self) -> bool:
-        """Whether maps are compared with gaze."""
-        return any(reference["kind"] == "gaze" for reference in self.references.values())
-
-    @property
     def jobs(self) -> int:
         """About how many jobs the study has: per dataset, model and seed, cell, and at its end."""
         cells = 2 * (len(self.cells) + len(study_artifacts.cells(self))) + len(self.probed_cells)
@@ -268,17 +263,6 @@ class Study:
             if reference["datasets"] is None or dataset in reference["datasets"]
         }
 
-    def regions_of(self, dataset: str) -> dict[str, dict]:
-        """The regions of `dataset` that maps are compared with or that baselines need, by name."""
-        regions = {
-            name: {key: reference.get(key) for key in ("of", "source", "label", "reader")}
-            for name, reference in self.references_of(dataset).items()
-            if reference["kind"] == "region"
-        }
-        if "hull" in self.baselines:
-            regions.setdefault("lungs", {"of": "lungs", "source": "mask", "label": None, "reader": None})
-        return regions
-
     @property
     def scored_datasets(self) -> list[str]:
         """The datasets that hold a reference."""
@@ -289,22 +273,6 @@ class Study:
         return {name: self.readings[name] for name in self.methods[method]["readings"]}
 
     # ---- what is shown
-    @property
-    def score_figures(self) -> list[str]:
-        """The names of the figures of scores: kind.dataset.reference, strata.stratum.dataset.reference."""
-        places = [
-            (f"{dataset}.{name}", reference["kind"])
-            for dataset in self.scored_datasets
-            for name, reference in sorted(
-                self.references_of(dataset).items(), key=lambda item: item[1]["kind"]
-            )
-        ]
-        strata = [f"strata.{stratum}" for stratum in self.config["statistics"]["strata"]]
-        names = [f"{kind}.{place}" for kind in ("intervals", *strata, "distributions") for place, _ in places]
-        if len(self.leave_outs) > 1:
-            names += [f"center_bias.{place}" for place, kind in places if kind == "gaze"]
-        return names
-
     @property
     def pictured_datasets(self) -> list[str]:
         """The datasets whose images the page shows: explained, or scored."""

@@ -10,6 +10,8 @@ from typing import Any
 from sightline import options
 from sightline.errors import ConfigError
 from sightline.study import downloads as study_downloads
+from sightline.study import references as study_references
+from sightline.study import strata as study_strata
 
 Study = Any  # a `sightline.study.grid.Study`, which imports this module
 
@@ -71,6 +73,7 @@ def check(study: Study) -> None:
     _check_readings(study)
     _check_references(study)
     _check_statistics(study)
+    study_strata.check(study)
     _check_agreements(study)
     limit = study.config["limits"]["max_jobs"]
     if study.jobs > limit:
@@ -132,10 +135,8 @@ def _check_readings(study: Study) -> None:
 
 
 def _check_references(study: Study) -> None:
+    study_references.check(study)
     for name, reference in study.references.items():
-        missing = [key for key in ("of", "source") if key not in reference]
-        if reference["kind"] == "region" and missing:
-            raise ConfigError(f"config: references.{name}: a region needs the key(s) {', '.join(missing)}")
         for dataset in reference["datasets"] or ():
             known(dataset, study.datasets, f"references.{name}.datasets", "datasets")
     for metric in study.config["scores"]["metrics"]:
@@ -168,5 +169,5 @@ def _check_statistics(study: Study) -> None:
             method = re.match(r"[^/@+]*", side)[0]
             known(method, methods, f"statistics.comparisons.{family}, '{side}'", "methods and baselines")
     primary = study.config["statistics"]["primary_center_bias"]
-    if study.has_gaze:
+    if study_references.has_center_bias(study):
         known(primary, study.leave_outs, "statistics.primary_center_bias", "ways in center_bias.leave_out")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sightline.study import strata as study_strata
 from sightline.study.grid import Cell, Study
 
 CLEAN = "clean"
@@ -24,6 +25,28 @@ def gallery_cells(study: Study, dataset: str, model: str) -> list[Cell]:
     """The cells of `gallery`, in its order."""
     axes = Cell.__dataclass_fields__
     return [Cell(**{axis: row[axis] for axis in axes}) for row in gallery(study, dataset, model)]
+
+
+def score_figures(study: Study) -> list[str]:
+    """The names of the figures of scores: kind.dataset.reference, strata.stratum.dataset.reference.
+
+    A region that another is taken out of (`minus`) has strata of predictions alone: where models look.
+    """
+    places = [
+        (f"{dataset}.{name}", reference)
+        for dataset in study.scored_datasets
+        for name, reference in sorted(study.references_of(dataset).items(), key=lambda item: item[1]["kind"])
+    ]
+    names = [f"intervals.{place}" for place, _ in places]
+    for stratum in study.config["statistics"]["strata"]:
+        of_model = stratum in study_strata.OF_MODEL
+        names += [f"strata.{stratum}.{place}" for place, one in places if of_model or one["minus"] is None]
+    names += [f"distributions.{place}" for place, _ in places]
+    if len(study.leave_outs) > 1:
+        names += [
+            f"center_bias.{place}" for place, one in places if one["kind"] == "gaze" or one["center_bias"]
+        ]
+    return names
 
 
 def pixels_shown(study: Study, dataset: str) -> bool:
