@@ -84,9 +84,19 @@ def examples(train=40, validation=16):
     )
 
 
+def exclusive(*counts):
+    """The same with labels that exclude each other; films with no spot have none, and are unknown."""
+    parts = examples(*counts)
+    for part in parts:
+        spots = part.targets[:, :2].copy()
+        part.targets[:, 2] = spots.min(axis=1)
+        part.targets[:, :2] = spots - spots.min(axis=1, keepdims=True)
+    return parts
+
+
 def trained(path, progress=lambda line: None, identity="job", seed=0, data=None, **options):
     network = build("sononet16", len(LABELS), seed, width=2)
-    train, validation = data or examples()
+    train, validation = data or (exclusive() if options.get("loss") == "categorical" else examples())
     return fit(
         network, train, validation, Recipe.of(SMALL | options), seed, path, identity, progress=progress
     )
@@ -109,6 +119,23 @@ SCHEDULES = {
     "onecycle": {"scheduler": {"name": "onecycle"}, "select_by": "val_auc"},
     "adam, bfloat16": {"optimizer": {"lr": 1e-3, "clip": 0.5}, "precision": "bfloat16"},
     "sgd, balanced": {"optimizer": {"name": "sgd", "lr": 0.05}, "class_weights": "balanced"},
+    "sgdw, restarts": {
+        "optimizer": {"name": "sgdw", "lr": 0.05, "weight_decay": 1e-3, "clip": 0.01, "clip_by": "weight"},
+        "scheduler": {"name": "cosine_restarts", "first": 7},  # neither an epoch nor a multiple of it
+        "accumulate": 2,
+        "batch": 4,
+        "augmentation": {"rotation": 20, "flip": 0.5},
+    },
+    "categorical": {
+        "loss": "categorical",
+        "optimizer": {"name": "sgdw", "lr": 0.05},
+        "scheduler": {"name": "cosine_restarts", "first": 3, "t_mul": 1, "m_mul": 0.9},
+        "select_by": "val_accuracy",
+        "min_delta": 0.01,
+        "class_weights": "balanced",
+        "accumulate": 3,
+        "batch": 3,
+    },
 }
 
 
@@ -239,7 +266,7 @@ def test_early_stopping_waits_its_patience(tmp_path):
 
 def test_plateau_lowers_the_learning_rate_when_the_loss_stays(tmp_path, monkeypatch):
     values = iter([1.0, 0.9, 0.95, 0.95, 0.95, 0.8, 0.85, 0.85, 0.85])
-    monkeypatch.setattr(training, "_judge", lambda *given: (next(values), 0.5))
+    monkeypatch.setattr(training, "judge", lambda *given: {"val_loss": next(values), "val_auc": 0.5})
     scheduler = {"name": "plateau", "factor": 0.1, "patience": 1}
     done = trained(tmp_path / "c", epochs=9, scheduler=scheduler)
     rates = done.curves[done.curves["quantity"] == "learning_rate"]["value"].to_numpy()
@@ -249,8 +276,88 @@ def test_plateau_lowers_the_learning_rate_when_the_loss_stays(tmp_path, monkeypa
 
 def test_selection_by_auc(tmp_path, monkeypatch):
     values = iter([(0.5, 0.6), (0.4, 0.9), (0.3, 0.7), (0.6, 0.9)])
-    monkeypatch.setattr(training, "_judge", lambda *given: next(values))
+    monkeypatch.setattr(training, "judge", lambda *given: dict(zip(("val_loss", "val_auc"), next(values))))
     assert trained(tmp_path / "c", select_by="val_auc").best_epoch == 2  # the first of equals
+
+
+def test_an_epoch_is_better_by_more_than_min_delta(tmp_path, monkeypatch):
+    """Keras' EarlyStopping: steps below min_delta neither move the kept epoch nor end the waiting."""
+    values = iter([0.5, 0.5005, 0.50099, 0.502, 0.5025, 0.5028, 0.5029])
+    monkeypatch.setattr(
+        training, "judge", lambda *given: {"val_loss": 1.0, "val_auc": None, "val_accuracy": next(values)}
+    )
+    chosen = {"select_by": "val_accuracy", "min_delta": 1e-3, "patience": 3, "epochs": 20}
+    done = trained(tmp_path / "c", **chosen)
+    assert (done.best_epoch, done.curves["epoch"].max(), done.stopped) == (4, 7, "patience")
+
+
+def without_batch_normalisation():
+    torch.manual_seed(0)
+    pooled = [torch.nn.AdaptiveAvgPool2d(4), torch.nn.Flatten()]
+    layers = [torch.nn.Conv2d(3, 4, 3), torch.nn.GELU(), *pooled, torch.nn.Linear(4 * 16, len(LABELS))]
+    return torch.nn.Sequential(*layers)
+
+
+@pytest.mark.parametrize("loss", ["binary", "categorical"])
+def test_accumulated_batches_are_one_large_batch(tmp_path, loss):
+    """40 images of which some labels are unknown, in steps of 9: 4 x 9 and 4, in parts of 9, 3 and 2."""
+    chosen = SMALL | {
+        "loss": loss,
+        "augmentation": {"rotation": 30},
+        "optimizer": {"name": "sgdw", "lr": 0.1},
+    }
+    train, validation = exclusive() if loss == "categorical" else examples()
+    fits = []
+    for batch, accumulate in ((9, 1), (3, 3), (2, 5)):
+        images = 9 if accumulate < 5 else 10
+        options = chosen | {"batch": batch, "accumulate": accumulate, "class_weights": "balanced"}
+        network = without_batch_normalisation()
+        path = tmp_path / f"{batch}"
+        fits.append(fit(network, train, validation, Recipe.of(options), 0, path, "job", progress=str))
+        assert batch * accumulate == images
+    one, three, other = fits
+    for name, tensor in one.best_state.items():
+        torch.testing.assert_close(three.best_state[name], tensor, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(three.curves["value"], one.curves["value"], rtol=1e-4, atol=1e-6)
+    difference = max((other.best_state[n] - tensor).abs().max() for n, tensor in one.best_state.items())
+    assert difference > 1e-4  # another batch is another training
+
+
+def test_accumulation_sees_the_statistics_of_each_batch_alone(tmp_path):
+    large, parts = (trained(tmp_path / f"{b}", batch=b, accumulate=8 // b, epochs=1) for b in (8, 4))
+    name = next(name for name in large.best_state if name.endswith("running_mean"))
+    assert not torch.allclose(large.best_state[name], parts.best_state[name], rtol=1e-3)
+
+
+def test_a_step_leaves_no_batch_of_one():
+    assert [(part.start, part.stop) for part in training.parts(9, 4)] == [(0, 4), (4, 9)]
+    assert [(part.start, part.stop) for part in training.parts(10, 4)] == [(0, 4), (4, 8), (8, 10)]
+    assert [(part.start, part.stop) for part in training.parts(1, 4)] == [(0, 1)]
+    assert [(part.start, part.stop) for part in training.parts(4, 4)] == [(0, 4)]
+
+
+def test_exclusive_labels_train_and_tell_their_accuracy(tmp_path):
+    train, validation = exclusive(160, 48)
+    alone = validation.targets.sum(axis=1) == 1
+    assert 0.5 < alone.mean() < 0.9  # the others have none, and do not count
+    options = {"loss": "categorical", "select_by": "val_accuracy", "epochs": 14}
+    said = []
+    done = trained(
+        tmp_path / "c", said.append, data=(train, validation), scheduler={"name": "onecycle"}, **options
+    )
+    curves = done.curves.pivot(index="epoch", columns="quantity", values="value")
+    assert set(curves) == {
+        "train_loss", "train_accuracy", "val_loss", "val_auc", "val_accuracy", "learning_rate"
+    }  # fmt: skip
+    assert curves["val_accuracy"].max() > 0.6 > 0.45 > curves["val_accuracy"].iloc[0]
+    assert curves["train_accuracy"].iloc[-1] > curves["train_accuracy"].iloc[0]
+    assert done.best_epoch == curves["val_accuracy"].idxmax()  # the first of equals
+    network = build("sononet16", len(LABELS), 7, width=2)
+    network.load_state_dict(done.best_state)
+    outputs = logits(network, validation, batch=64)
+    right = outputs.argmax(axis=1) == validation.targets.argmax(axis=1)
+    assert right[alone].mean() == pytest.approx(curves["val_accuracy"].loc[done.best_epoch], abs=0.03)
+    assert done.stopped == "epochs"
 
 
 def test_unknown_labels_do_not_train(tmp_path):
@@ -315,6 +422,20 @@ def broken_examples(**changes):
             DatasetError,
             "take val_loss",
         ),
+        (
+            examples,
+            {"loss": "categorical"},
+            DatasetError,
+            "no training image has both as its one label",
+        ),
+        (
+            lambda: broken_examples(
+                train=lambda t: np.eye(3)[np.arange(len(t)) % 3], validation=lambda t: np.ones_like(t)
+            ),
+            {"loss": "categorical"},
+            DatasetError,
+            "no validation image has exactly one label",
+        ),
         (examples, {"precision": "float16"}, ConfigError, "float16 needs a GPU"),
         (examples, {"batch": 1}, ConfigError, "recipe.batch: 1; batch normalisation needs at least 2"),
         (lambda: examples(train=1), {}, DatasetError, "one training image, i000: batch norm"),
@@ -324,6 +445,8 @@ def broken_examples(**changes):
         "untrainable label",
         "unknown validation",
         "no AUC",
+        "class without images",
+        "several classes",
         "float16",
         "batch of one",
         "one image",
@@ -359,7 +482,9 @@ def test_the_smallest_trainings_step_and_judge(tmp_path):
 def test_recipe_defaults_are_the_authors():
     recipe = Recipe.of({})
     assert (recipe.side, recipe.batch, recipe.epochs, recipe.select_by) == (224, 64, 75, "val_loss")
-    assert recipe.optimizer == {"name": "adam", "lr": 1e-4, "weight_decay": 1e-5, "clip": None}
+    optimizer = recipe.optimizer
+    assert (optimizer["name"], optimizer["lr"], optimizer["weight_decay"]) == ("adam", 1e-4, 1e-5)
+    assert (optimizer["clip"], recipe.loss, recipe.accumulate, recipe.min_delta) == (None, "binary", 1, 0)
     scheduler = recipe.scheduler
     assert (scheduler["name"], scheduler["factor"], scheduler["patience"]) == ("plateau", 0.5, 3)
     assert (recipe.augmentation.rotation, recipe.augmentation.scale) == (15, (0.95, 1.05))
@@ -371,7 +496,7 @@ def test_recipe_defaults_are_the_authors():
     [
         ({"epoch": 3}, "recipe: unknown key.* epoch"),
         ({"optimizer": {"learning_rate": 1}}, "recipe.optimizer: unknown key.* learning_rate"),
-        ({"optimizer": {"name": "lion"}}, "recipe.optimizer.name: 'lion' is none of adam, adamw, sgd"),
+        ({"optimizer": {"name": "lion"}}, "recipe.optimizer.name: 'lion' is none of adam, adamw, sgd, sgdw"),
         ({"augmentation": {"name": "cutmix"}}, "recipe.augmentation.name"),
     ],
 )

@@ -19,13 +19,27 @@ OPTIONS = {
         "type": "integer",
         "minimum": 2,
         "default": 64,
-        "description": "Images per step; a last batch of one is left out: it has no variance.",
+        "description": "Images per pass; a last batch of one is left out: it has no variance.",
+    },
+    "accumulate": {
+        "type": "integer",
+        "minimum": 1,
+        "default": 1,
+        "description": "Batches per step: their gradients are summed, so that a small GPU takes the steps of "
+        "`accumulate` x `batch` images. Batch normalisation sees each batch alone.",
     },
     "epochs": {
         "type": "integer",
         "minimum": 1,
         "default": 75,
         "description": "Passes over the training images.",
+    },
+    "loss": {
+        "type": "string",
+        "enum": ["binary", "categorical"],
+        "default": "binary",
+        "description": "binary: each label on its own (sigmoid); categorical: exactly one label is true "
+        "(softmax), images with none or several are unknown.",
     },
     "optimizer": {
         "type": "object",
@@ -35,9 +49,17 @@ OPTIONS = {
         "properties": {
             "name": {
                 "type": "string",
-                "enum": ["adam", "adamw", "sgd"],
+                "enum": ["adam", "adamw", "sgd", "sgdw"],
                 "default": "adam",
-                "description": "adam: decay in the gradient; adamw: apart from it; sgd: momentum 0.9.",
+                "description": "adam, sgd: decay in the gradient; adamw, sgdw: apart from it. In sgdw it is "
+                "the share that a weight loses per step (Loshchilov and Hutter 2019), in adamw that over lr.",
+            },
+            "momentum": {
+                "type": "number",
+                "minimum": 0,
+                "exclusiveMaximum": 1,
+                "default": 0.9,
+                "description": "sgd, sgdw: momentum; onecycle has its own, 0.85 to 0.95.",
             },
             "lr": {
                 "type": "number",
@@ -55,7 +77,14 @@ OPTIONS = {
                 "type": ["number", "null"],
                 "exclusiveMinimum": 0,
                 "default": None,
-                "description": "Longest gradient that is followed (norm over all weights), or null.",
+                "description": "Longest gradient that is followed (its norm), or null.",
+            },
+            "clip_by": {
+                "type": "string",
+                "enum": ["all", "weight"],
+                "default": "all",
+                "description": "What `clip` measures: the gradient of all weights together, or each weight "
+                "tensor's on its own (Keras' `clipnorm`).",
             },
         },
     },
@@ -67,10 +96,11 @@ OPTIONS = {
         "properties": {
             "name": {
                 "type": "string",
-                "enum": ["none", "plateau", "onecycle"],
+                "enum": ["none", "plateau", "onecycle", "cosine_restarts"],
                 "default": "plateau",
                 "description": "plateau: times `factor` after more than `patience` epochs without a lower "
-                "validation loss; onecycle: up to `lr` in the share `warmup` of the steps, then down to 0.",
+                "validation loss; onecycle: up to `lr` in the share `warmup` of the steps, then down to 0; "
+                "cosine_restarts: down from `lr` along half a cosine, then again from the top (SGDR).",
             },
             "factor": {
                 "type": "number",
@@ -92,14 +122,47 @@ OPTIONS = {
                 "default": 0.3,
                 "description": "onecycle: share of the steps in which the learning rate rises.",
             },
+            "first": {
+                "type": "integer",
+                "minimum": 1,
+                "default": 1000,
+                "description": "cosine_restarts: steps of the first period.",
+            },
+            "t_mul": {
+                "type": "number",
+                "minimum": 1,
+                "default": 2,
+                "description": "cosine_restarts: length of a period over that of the one before.",
+            },
+            "m_mul": {
+                "type": "number",
+                "exclusiveMinimum": 0,
+                "maximum": 1,
+                "default": 1,
+                "description": "cosine_restarts: height of a period over that of the one before.",
+            },
+            "floor": {
+                "type": "number",
+                "minimum": 0,
+                "maximum": 1,
+                "default": 1.0e-6,
+                "description": "cosine_restarts: lowest learning rate, as a share of `lr`.",
+            },
         },
     },
     "select_by": {
         "type": "string",
-        "enum": ["val_loss", "val_auc"],
+        "enum": ["val_loss", "val_auc", "val_accuracy"],
         "default": "val_loss",
-        "description": "Which epoch's weights are kept: of the lowest validation loss (the authors' code) "
-        "or of the highest mean AUC (their paper).",
+        "description": "Which epoch's weights are kept: of the lowest validation loss (the authors' code), "
+        "of the highest mean AUC (their paper) or of the highest accuracy: the share of images whose highest "
+        "output is theirs (categorical), or of right answers at 0.5, a mean over labels (binary).",
+    },
+    "min_delta": {
+        "type": "number",
+        "minimum": 0,
+        "default": 0,
+        "description": "An epoch is better only if it is so by more than this, in units of `select_by`.",
     },
     "patience": {
         "type": ["integer", "null"],
@@ -117,7 +180,8 @@ OPTIONS = {
         "type": "string",
         "enum": ["none", "balanced"],
         "default": "none",
-        "description": "balanced: a label's positives weigh as much as its negatives together.",
+        "description": "balanced: a label's positives weigh as much as its negatives together; where the "
+        "loss is categorical, every class's images together weigh the same.",
     },
     "augmentation": {
         "type": "object",
@@ -178,10 +242,13 @@ class Recipe:
 
     side: int
     batch: int
+    accumulate: int
     epochs: int
+    loss: str
     optimizer: dict
     scheduler: dict
     select_by: str
+    min_delta: float
     patience: int | None
     precision: str
     class_weights: str

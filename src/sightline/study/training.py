@@ -18,6 +18,11 @@ def condition_of(study: Study, model: str) -> dict | None:
     return None if name is None else study.config["training_conditions"][name]
 
 
+def exclusive(study: Study, model: str) -> bool:
+    """Whether the labels of `model` exclude each other: its outputs are those of a softmax, not of sigmoids."""
+    return study.recipe_of(model)["loss"] == "categorical"
+
+
 def with_masked(study: Study, asked: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
     """The (model, seed) pairs that are trained where `asked` are needed.
 
