@@ -181,12 +181,17 @@ rule summarise_classification:
         images=per_dataset(rules.read_dataset.output.images),
     output:
         classification="<study>/classification.parquet",
+        confusions="<study>/confusions.parquet",
+        confusion_shares="<study>/confusion_shares.parquet",
+        calibration="<study>/calibration.parquet",
+        discrimination="<study>/discrimination.parquet",
     log:
         "<study>/logs/summarise_classification.log",
     conda:
         "../envs/sightline.yaml"
     params:
         study_seed=study.seed,
+        exclusive=[model for model in study.models if study_training.exclusive(study, model)],
         statistics={key: study.config["statistics"][key] for key in ("interval", "resamples", "level")},
         threads=study.config["compute"]["threads"],
     script:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from sightline.cells import Cells, resampled
+from sightline.cells import Cells, Crossed, Statistic, resampled
 from sightline.errors import ConfigError
 
 METHODS = ("crossed_bootstrap", "random_effects", "subjects", "t_over_seeds", "bca", "pooled_normal")
@@ -53,14 +53,14 @@ class Interval:
     made: str
 
 
-def find(name: str) -> Callable[[Cells, Options, np.random.Generator], Interval]:
+def find(name: str) -> Callable[[Cells | Statistic, Options, np.random.Generator], Interval]:
     """The interval function called `name`. Raises `ConfigError` for a name that is none."""
     if name not in METHODS:
         raise ConfigError(f"interval {name!r}: expected one of {', '.join(METHODS)}")
     return globals()[name]
 
 
-def crossed_bootstrap(cells: Cells, options: Options, generator: np.random.Generator) -> Interval:
+def crossed_bootstrap(cells: Cells | Statistic, options: Options, generator: np.random.Generator) -> Interval:
     """Subjects and seeds resampled independently, with the correction that few seeds and few subjects need.
 
     A resample's deviation is a subject part and, per arm, a seed part. Plain resampling of k seeds (the
@@ -72,7 +72,7 @@ def crossed_bootstrap(cells: Cells, options: Options, generator: np.random.Gener
     intervals; Weerahandi 1993). Skewness over subjects stays. Its coverage is measured by
     benchmarks/coverage.py.
     """
-    n = len(cells.sums)
+    n = cells.size
     mean = cells.estimate
     if n < 2:
         return _none(mean, "one subject")
@@ -80,13 +80,15 @@ def crossed_bootstrap(cells: Cells, options: Options, generator: np.random.Gener
     for_subjects, for_seeds = generator.spawn(2)
     weigh_seeds = [for_seeds.multinomial(k, np.full(k, 1 / k), options.resamples) / k for k in cells.arms]
     # sqrt(n / (n-1)) undoes the shrinkage of resampled subjects, sqrt((n-1) / chi2) studentises
-    student = np.sqrt(n / for_seeds.chisquare(n - 1, options.resamples))
+    entering, which = np.unique(cells.entering, return_inverse=True)
+    student = [np.sqrt(m / for_seeds.chisquare(m - 1, options.resamples)) for m in entering]
+    student = np.stack(student, axis=1)[:, which]  # (resamples, columns or 1)
     degrees = np.arange(1, max(sum(cells.arms) - len(cells.arms), 1) + 1)
     student_seeds = np.sqrt(degrees / for_seeds.chisquare(degrees, (options.resamples, len(degrees))))
     scales, freedom = list(parts.seed_scales()), parts.seed_freedom()
     deviations = np.empty((options.resamples, mean.size))
     for rows, means in resampled(cells, options.resamples, for_subjects):
-        part = student[rows, None] * (np.tensordot(means, cells.coefficients, axes=(1, 0)) - mean)
+        part = student[rows] * (np.tensordot(means, cells.coefficients, axes=(1, 0)) - mean)
         of_seeds = np.zeros_like(part)
         for (sign, side), k, drawn, scale in zip(cells.sides, cells.arms, weigh_seeds, scales):
             of_seeds += sign * scale * np.einsum("rk,rkc->rc", drawn[rows] - 1 / k, means[:, side])
@@ -98,15 +100,15 @@ def crossed_bootstrap(cells: Cells, options: Options, generator: np.random.Gener
     return Interval(mean, low, high, f"{options.level:.0%} {made}")
 
 
-def random_effects(cells: Cells, options: Options, generator: np.random.Generator) -> Interval:
+def random_effects(cells: Cells | Statistic, options: Options, generator: np.random.Generator) -> Interval:
     """Two-way random effects (subject, seed, residual) with Satterthwaite's degrees of freedom (1946).
 
     Mean squares come from the linearised ratio, so that missing cells are allowed; in complete tables they
     are those of the analysis of variance. A negative variance of the seeds counts as none.
     """
-    n = len(cells.sums)
+    n = cells.entering
     mean = cells.estimate
-    if n < 2:
+    if cells.size < 2:
         return _none(mean, "one subject")
     parts = _variances(cells)
     variance, squares = parts.subject.copy(), parts.subject**2 / (n - 1)
@@ -118,29 +120,29 @@ def random_effects(cells: Cells, options: Options, generator: np.random.Generato
             squares += np.where(there, terms, 0.0)
     freedom = np.divide(variance**2, squares, out=np.full_like(variance, n - 1.0), where=squares > 0)
     half = stats.t.ppf(options.tails[1], freedom) * np.sqrt(variance)
-    made = f"{options.level:.0%} two-way random effects, Satterthwaite, {n} subjects and {_words(cells.arms)}"
+    made = f"two-way random effects, Satterthwaite, {cells.size} subjects and {_words(cells.arms)}"
+    made = f"{options.level:.0%} {made}"
     return Interval(mean, mean - half, mean + half, made)
 
 
-def subjects(cells: Cells, options: Options, generator: np.random.Generator) -> Interval:
+def subjects(cells: Cells | Statistic, options: Options, generator: np.random.Generator) -> Interval:
     """Percentile bootstrap over subjects, for these very seeds: says nothing of models trained anew."""
     mean, draws = _subject_bootstrap(cells, options, generator)
     if draws is None:
         return _none(mean, "one subject")
     low, high = np.quantile(draws, options.tails, axis=0)
-    made = f"bootstrap, {options.resamples} resamples of {len(cells.sums)} subjects, seeds fixed"
+    made = f"bootstrap, {options.resamples} resamples of {cells.size} subjects, seeds fixed"
     return Interval(mean, low, high, f"{options.level:.0%} {made}")
 
 
-def bca(cells: Cells, options: Options, generator: np.random.Generator) -> Interval:
+def bca(cells: Cells | Statistic, options: Options, generator: np.random.Generator) -> Interval:
     """Bias-corrected accelerated bootstrap over subjects, seeds fixed (Efron 1987), by jackknife."""
     mean, draws = _subject_bootstrap(cells, options, generator)
     if draws is None:
         return _none(mean, "one subject")
-    sums, counts = cells.sums.sum(axis=0) - cells.sums, cells.counts.sum(axis=0) - cells.counts
-    if not (counts > 0).all():
+    if np.isnan(cells.left_out).any():
         return _none(mean, "a seed rests on one subject")
-    left_out = np.tensordot(sums / counts, cells.coefficients, axes=(1, 0))  # (subjects, columns)
+    left_out = np.tensordot(cells.left_out, cells.coefficients, axes=(1, 0))  # (subjects, columns)
     away = left_out.mean(axis=0) - left_out
     spread = 6.0 * (away**2).sum(axis=0) ** 1.5
     acceleration = np.divide((away**3).sum(axis=0), spread, out=np.zeros_like(spread), where=spread > 0)
@@ -151,11 +153,11 @@ def bca(cells: Cells, options: Options, generator: np.random.Generator) -> Inter
         shifted = bias + stats.norm.ppf(tail)
         level = stats.norm.cdf(bias + shifted / (1.0 - acceleration * shifted))
         ends.append([np.quantile(draws[:, column], level[column]) for column in range(mean.size)])
-    made = f"BCa bootstrap, {options.resamples} resamples of {len(cells.sums)} subjects, seeds fixed"
+    made = f"BCa bootstrap, {options.resamples} resamples of {cells.size} subjects, seeds fixed"
     return Interval(mean, np.array(ends[0]), np.array(ends[1]), f"{options.level:.0%} {made}")
 
 
-def t_over_seeds(cells: Cells, options: Options, generator: np.random.Generator) -> Interval:
+def t_over_seeds(cells: Cells | Statistic, options: Options, generator: np.random.Generator) -> Interval:
     """Student's t over the seeds' means (Welch's for two arms), images fixed: nothing on other patients."""
     mean = cells.estimate
     if max(cells.arms) < 2:
@@ -173,7 +175,7 @@ def t_over_seeds(cells: Cells, options: Options, generator: np.random.Generator)
     )
 
 
-def pooled_normal(cells: Cells, options: Options, generator: np.random.Generator) -> Interval:
+def pooled_normal(cells: Cells | Statistic, options: Options, generator: np.random.Generator) -> Interval:
     """The chest x-ray gaze paper's interval: mean -/+ 1.96 SD / sqrt(images), SD over all rows.
 
     The formula of the authors' spreadsheets (Bigolin Lanfredi et al. 2022; ricbl/etsaliencymaps). It tells
@@ -219,11 +221,10 @@ class _Variances:
         return np.clip(np.rint(freedom).astype(int), 1, most)
 
 
-def _variances(cells: Cells) -> _Variances:
-    n = len(cells.sums)
+def _variances(cells: Crossed) -> _Variances:
+    n = cells.entering
     of_seeds = cells.seed_means
-    # influence of a subject on a seed's mean (the ratio's linearisation): (subjects, seeds, columns)
-    influence = n * (cells.sums - of_seeds * cells.counts) / cells.counts.sum(axis=0)
+    influence = cells.influence  # (subjects, seeds, columns)
     of_subjects = np.tensordot(influence, cells.coefficients, axes=(1, 0))
     seed, residual = [], []
     for (_, side), k in zip(cells.sides, cells.arms):
@@ -234,11 +235,11 @@ def _variances(cells: Cells) -> _Variances:
 
 
 def _subject_bootstrap(
-    cells: Cells, options: Options, generator: np.random.Generator
+    cells: Cells | Statistic, options: Options, generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """The estimate (columns,) and its values over resamples (resamples, columns), or None for one subject."""
     mean = cells.estimate
-    if len(cells.sums) < 2:
+    if cells.size < 2:
         return mean, None
     draws = np.empty((options.resamples, mean.size))
     for rows, means in resampled(cells, options.resamples, generator.spawn(2)[0]):

@@ -420,6 +420,84 @@ SCHEMAS: dict[str, Schema] = {
         },
         optional="value low high",
     ),
+    "confusions": _schema(
+        "dataset model condition seed label truth predicted",
+        # images by what is true and what is said: of labels that exclude each other by label (label "all"),
+        # of others for each label "positive" and "negative"
+        {
+            "dataset": TEXT,
+            "model": TEXT,
+            "condition": TEXT,
+            "seed": INTEGER,
+            "label": TEXT,
+            "truth": TEXT,
+            "predicted": TEXT,
+            "count": INTEGER,
+        },
+    ),
+    "confusion_shares": _schema(
+        "dataset model condition label truth predicted",
+        # of the images with a truth, the share that each answer has; means over seeds
+        {
+            "dataset": TEXT,
+            "model": TEXT,
+            "condition": TEXT,
+            "label": TEXT,
+            "truth": TEXT,
+            "predicted": TEXT,
+            "count": REAL,  # of images
+            "share": REAL,
+            "low": REAL,
+            "high": REAL,
+            "seeds": INTEGER,
+            "status": TEXT,
+            "interval": TEXT,
+        },
+        optional="share low high",
+    ),
+    "calibration": _schema(
+        "dataset model condition label bin",
+        # how often a label is there where the model gives it a probability; label "all" takes labels together
+        {
+            "dataset": TEXT,
+            "model": TEXT,
+            "condition": TEXT,
+            "label": TEXT,
+            "bin": INTEGER,
+            "bin_low": REAL,
+            "bin_high": REAL,
+            "predicted": REAL,  # the bin's mean probability
+            "observed": REAL,  # the share of positives
+            "low": REAL,
+            "high": REAL,
+            "images": REAL,  # mean over seeds
+            "seeds": INTEGER,  # with images in the bin
+            "status": TEXT,
+            "interval": TEXT,
+        },
+        optional="predicted observed low high",
+    ),
+    "discrimination": _schema(
+        "dataset model condition label curve point",
+        # curves over all thresholds, means over seeds: roc (true over false positive rate), pr (precision
+        # over recall)
+        {
+            "dataset": TEXT,
+            "model": TEXT,
+            "condition": TEXT,
+            "label": TEXT,
+            "curve": TEXT,
+            "point": INTEGER,
+            "x": REAL,
+            "y": REAL,
+            "low": REAL,
+            "high": REAL,
+            "seeds": INTEGER,
+            "status": TEXT,
+            "interval": TEXT,
+        },
+        optional="y low high",
+    ),
     # what explaining is expected to cost; it differs from run to run, and nothing is made from it
     "planned_costs": _schema(
         "dataset model method probe chosen at_most targets placement",

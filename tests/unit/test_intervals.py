@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from sightline import intervals
-from sightline.cells import Cells
+from sightline.cells import Cells, Statistic
 from sightline.errors import ConfigError
 from sightline.intervals import METHODS, Options, find
 
@@ -33,6 +33,49 @@ def test_the_estimate_is_a_mean_over_seeds_of_ratios():
     assert Cells(sums, counts).estimate == pytest.approx([(4 / 3 + 1.0) / 2])
     assert Cells(sums, counts, arms=(1, 1)).estimate == pytest.approx([4 / 3 - 1.0])
     np.testing.assert_allclose(Cells(sums, counts).contributions.sum(axis=0), Cells(sums, counts).estimate)
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "pooled_normal"])
+def test_a_statistic_that_is_a_ratio_has_the_interval_of_cells(method):
+    """The jackknife of the same ratios instead of their linearisation, and the same draws."""
+    draw = rng(3)
+    counts = draw.integers(1, 4, (50, 3, 2)).astype(float)
+    sums = counts * two_way(50, 3, 2, draw=draw)
+    cells = Cells(sums, counts)
+
+    def values(weights):
+        return np.tensordot(weights, sums, axes=1) / np.tensordot(weights, counts, axes=1)
+
+    statistic = Statistic(values, 50, (3,), np.array([50, 50]))
+    np.testing.assert_allclose(statistic.estimate, cells.estimate)
+    np.testing.assert_allclose(statistic.left_out, cells.left_out)
+    options = Options(method, resamples=500)
+    expected, found = (find(method)(of, options, rng()) for of in (cells, statistic))
+    tolerance = 0.02 * (expected.high - expected.low).max()  # the jackknife differs from the derivative
+    np.testing.assert_allclose(found.low, expected.low, atol=tolerance)
+    np.testing.assert_allclose(found.high, expected.high, atol=tolerance)
+    assert found.made == expected.made
+
+
+def test_a_statistic_that_rests_on_few_subjects_has_their_degrees_of_freedom():
+    """A mean of 5 of 60 subjects has the interval of 5 subjects: Student's with 4 degrees of freedom."""
+    values, few = rng(8).normal(size=60), 5
+    held = np.where(np.arange(60) < few, 1.0, 0.0)
+
+    def mean(weights):
+        below = weights @ held
+        return np.divide(weights @ (held * values), below, out=np.full_like(below, np.nan), where=below > 0)[
+            :, None, None
+        ]
+
+    options = Options(resamples=20_000)
+    found = intervals.crossed_bootstrap(Statistic(mean, 60, (1,), np.array([few])), options, rng())
+    alone = intervals.crossed_bootstrap(cells_of(values[:few, None, None]), options, rng())
+    np.testing.assert_allclose(found.high - found.low, alone.high - alone.low, rtol=0.25)
+    wide = intervals.crossed_bootstrap(Statistic(mean, 60, (1,), np.array([60])), options, rng())
+    assert (found.high - found.low) > 1.2 * (wide.high - wide.low)
+    with pytest.raises(ValueError, match="fewer than two subjects"):
+        Statistic(mean, 60, (1,), np.array([1]))
 
 
 def test_percentiles_of_subjects_agree_with_scipy():

@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 
 from sightline.classification.auc import auc, influence
+from sightline.classification.predicted import GROUP
 from sightline.errors import TableError
-
-GROUP = ["dataset", "model", "condition"]
 
 
 def auc_rows(predictions: pd.DataFrame) -> pd.DataFrame:
