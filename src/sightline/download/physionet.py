@@ -86,7 +86,6 @@ def fetch(asked: Asked, session: fetching.Session, url: str, max_images: int | N
     release = _Releases(asked, session, url)
     tables = [_below(asked, path) for path in asked.sources()]
     _need(release.bring(tables, "tables"), asked)
-    known = set(tables) | {f"{project_of(name).folder}/{SUMS}" for name in tables}
     readings = [name for name in release.listed(_below(asked, path) for path in asked.readings())]
     failed = release.bring(readings, "files of readings")
     selected = asked.read().images
@@ -96,7 +95,7 @@ def fetch(asked: Asked, session: fetching.Session, url: str, max_images: int | N
     absent = release.unlisted_images(images)
     failed |= absent
     failed |= release.bring([name for name in images if name not in absent], "images")
-    wanted = [*known, *readings, *images]
+    wanted = [*release.lists, *tables, *readings, *images]
     return Found([name for name in wanted if name not in failed], failed, len(wanted))
 
 
@@ -128,6 +127,7 @@ class _Releases:
         found = credentials.find(url, HOME, PREFIX)
         self.client = session.client(url, credentials=found, agent=AGENT)
         self._sums: dict[str, dict[str, str]] = {}
+        self.lists: list[str] = []  # the files of checksums and of image names that were used
 
     def bring(self, names: Iterable[str], what: str) -> dict[str, str]:
         """Bring the files `names`; name -> reason of those that could not be had.
@@ -158,6 +158,7 @@ class _Releases:
             if self._digest(name) is None:
                 continue
             _need(self.bring([name], "list of images"), self.asked)
+            self.lists.append(name)
             present = set((self.session.folder / name).read_text(encoding="utf-8").split("\n"))
             start = len(project.folder) + 1
             mine = [one for one in images if one.startswith(f"{project.folder}/")]
@@ -178,6 +179,7 @@ class _Releases:
                 denied.append(self._denied(project, error))
                 continue
             _need(failed, self.asked)
+            self.lists.append(name)
             self._sums[project.folder] = read_sums(self.session.folder / name)
         if denied:
             raise DownloadError("\n".join(denied))

@@ -256,12 +256,15 @@ def save(client: Client, url: str, part: Path, checked: bool, most_bytes: float 
             if not goes_on:  # the server does not do ranges, or has another version by now
                 _validator_of(part).write_text(_strong_validator(response.headers))
             with open(part, "ab" if goes_on else "wb") as file:
-                for piece in client.pieces(response, url, most_bytes):
+                for piece in client.pieces(response, url, most_bytes - (start if goes_on else 0)):
                     file.write(piece)
     except NothingBeyond as error:
         if error.total != start:  # else the last byte came before the download was ended
             discard(part)
             raise Temporary(f"{error}: nothing beyond byte {start}, here is too much") from None
+    except Permanent:
+        discard(part)
+        raise
 
 
 def _strong_validator(headers: Any) -> str:
