@@ -13,6 +13,7 @@ from sightline.study import costs as study_costs
 from sightline.study import downloads as study_downloads
 from sightline.study import references as study_references
 from sightline.study import shown as study_shown
+from sightline.study import stability as study_stability
 from sightline.study import strata as study_strata
 from sightline.study import training as study_training
 from sightline.datasets import dataset as upstream
@@ -83,6 +84,26 @@ def gallery(pattern):
     return lambda wildcards: per_cell(
         pattern, study_shown.gallery_cells(study, wildcards.dataset, wildcards.model)
     )
+
+
+def matrix(pattern):
+    """`pattern` for the cells of the matrix of a job's dataset and model."""
+    return lambda wildcards: per_cell(
+        pattern, study_stability.shown_cells(study, wildcards.dataset, wildcards.model)
+    )
+
+
+def overlaid(pattern):
+    """`pattern` for the cells whose maps lie over the images of a job's dataset."""
+    return lambda wildcards: per_cell(pattern, study_stability.overlaid_cells(study, wildcards.dataset))
+
+
+def per_matrix(pattern):
+    """`pattern` for every dataset and model whose maps of altered images are compared."""
+    return [
+        str(pattern).format(dataset=dataset, model=model)
+        for dataset, model in study_stability.matrices(study)
+    ]
 
 
 def per_agreement(pattern):

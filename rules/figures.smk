@@ -67,15 +67,11 @@ rule plot_overlays:
         center_bias_values=flat(rules.average_references.output.values),
         regions=rules.render_regions.output.table,
         region_values=flat(rules.render_regions.output.values),
-        maps=lambda wildcards: per_cell(rules.attribute.output.maps, study.shown_cells(wildcards.dataset)),
-        values=flat(
-            lambda wildcards: per_cell(rules.attribute.output.values, study.shown_cells(wildcards.dataset))
-        ),
-        predictions=lambda wildcards: per_cell(
-            rules.attribute.output.predictions, study.shown_cells(wildcards.dataset)
-        ),
+        maps=overlaid(rules.attribute.output.maps),
+        values=flat(overlaid(rules.attribute.output.values)),
+        predictions=overlaid(rules.attribute.output.predictions),
         scores=lambda wildcards: per_cell(
-            rules.score.output, study.scored(study.shown_cells(wildcards.dataset))
+            rules.score.output, study.scored(study_stability.overlaid_cells(study, wildcards.dataset))
         ),
         baselines=lambda wildcards: per_dataset(
             rules.score_baselines.output,
@@ -89,7 +85,7 @@ rule plot_overlays:
     conda:
         "../envs/sightline.yaml"
     params:
-        shown=lambda wildcards: study.shown(wildcards.dataset),
+        shown=lambda wildcards: study_stability.overlaid(study, wildcards.dataset),
         side=lambda wildcards: study.sides_of(wildcards.dataset)[-1],
         references=lambda wildcards: study.references_of(wildcards.dataset),
         leave_out=[study.config["statistics"]["primary_center_bias"]],
@@ -145,6 +141,39 @@ rule plot_methods:
         "../scripts/plot_methods.py"
 
 
+rule plot_stability:
+    input:
+        prepared=rules.prepare.output.table,
+        pixels=flat(rules.prepare.output.pixels),
+        maps=matrix(rules.attribute.output.maps),
+        values=flat(matrix(rules.attribute.output.values)),
+        predictions=matrix(rules.attribute.output.predictions),
+        compared=lambda wildcards: expand(
+            str(rules.compare_maps.output),
+            dataset=wildcards.dataset,
+            agreement=study_stability.agreements(study, wildcards.dataset),
+        ),
+        agreements=rules.summarise_agreements.output,
+        map_summary=rules.summarise_maps.output[0],
+    output:
+        figures=["<study>/figures/stability.{dataset}.{model}.svg"],
+        captions="<study>/figures/stability.{dataset}.{model}.captions.json",
+    log:
+        "<study>/logs/plot_stability/{dataset}.{model}.log",
+    conda:
+        "../envs/sightline.yaml"
+    params:
+        study_seed=study.seed,
+        shown=lambda wildcards: study_stability.shown(study, wildcards.dataset, wildcards.model),
+        methods=list(study.methods),
+        conditions=study.conditions,
+        side=lambda wildcards: study.recipe_of(wildcards.model)["side"],
+        pixels_shown=lambda wildcards: study_shown.pixels_shown(study, wildcards.dataset),
+        restricted=lambda wildcards: not study.datasets[wildcards.dataset]["redistributable"],
+    script:
+        "../scripts/plot_stability.py"
+
+
 rule plot_agreements:
     input:
         agreements=[rules.summarise_agreements.output[0]],
@@ -167,6 +196,7 @@ rule report:
     input:
         captions=[
             *per_gallery(rules.plot_methods.output.captions),
+            *per_matrix(rules.plot_stability.output.captions),
             *([rules.plot_agreements.output.captions] if study_shown.altered(study) else []),
             rules.plot_cohort.output.captions,
             *([rules.plot_models.output.captions] if study.models else []),
@@ -176,6 +206,7 @@ rule report:
         ],
         figures=[
             *per_gallery(rules.plot_methods.output.figures),
+            *per_matrix(rules.plot_stability.output.figures),
             *(rules.plot_agreements.output.figures if study_shown.altered(study) else []),
             *rules.plot_cohort.output.figures,
             *(rules.plot_models.output.figures if study.models else []),
@@ -202,5 +233,6 @@ rule report:
         "../envs/sightline.yaml"
     params:
         study=study.config,
+        altering=study_stability.altering(study),
     script:
         "../scripts/report.py"

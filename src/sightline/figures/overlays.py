@@ -152,11 +152,11 @@ def _cell(axes: Axes, case: Case, name: str) -> None:
     axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
 
 
-def constant(axes: Axes) -> None:
+def constant(axes: Axes, text: str = "constant map") -> None:
     """Say on a film, light or dark, that its map is constant."""
     look = {"ha": "center", "va": "bottom", "size": style.SMALL, "color": "white"}
     box = {"boxstyle": "square,pad=0.25", "facecolor": "#1b1b1bcc", "edgecolor": "none"}
-    axes.text(0.5, 0.04, "constant map", transform=axes.transAxes, bbox=box, **look)
+    axes.text(0.5, 0.04, text, transform=axes.transAxes, bbox=box, **look)
 
 
 def patch(item: Outline) -> Ellipse | Rectangle:

@@ -29,7 +29,7 @@ class Asked:
     """Which maps are asked about: a dataset, a model, each method's reading, and a reference ("": none).
 
     `readings` gives method -> reading in the study's order; `random` is the condition under which the network
-    has random weights ("": none).
+    has random weights ("": none); `altered` are those under which the image is altered.
     """
 
     dataset: str
@@ -39,6 +39,7 @@ class Asked:
     random: str = ""
     center_bias: str | None = None
     areas: rows.Areas = field(default_factory=dict)
+    altered: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,36 @@ def _random(asked: Asked, agreements: pd.DataFrame) -> Column | None:
     panel = forest.Panel(RANDOM, "Random weights", "Spearman", 0.0, limits=(-1.0, 1.0))
     marks = part.assign(why=part["excluded_why"].map(words.reason), note="", apart=False)[MARK]
     return Column(panel, marks, "zero", intervals=tuple(part["interval"]))
+
+
+def altered(asked: Asked, agreements: pd.DataFrame) -> pd.DataFrame:
+    """The rows of table `agreement_summary` that say what altering the image does to the maps, by rank.
+
+    With columns method and `altered` (the condition), these in the order of `asked`.
+    """
+    ranks = agreements[agreements["metric"] == "spearman"]
+    parts = [with_condition(ranks, name).assign(altered=name) for name in asked.altered]
+    if not parts:
+        return ranks[:0].assign(method="", altered="")
+    return _in_reading(asked, here(asked, pd.concat(parts, ignore_index=True)))
+
+
+def complete(cells: pd.DataFrame) -> pd.DataFrame:
+    """The cells of `altered` of the methods that have a value wherever some method has one."""
+    known = cells.dropna(subset=["mean"])
+    whole = known.groupby("method")["altered"].transform("nunique") == known["altered"].nunique()
+    return known[whole]
+
+
+def margin(cells: pd.DataFrame, along: str) -> pd.DataFrame:
+    """mean, low, high by `along` (method, altered): means over `complete` cells.
+
+    Where an end of a cell is not known, so is the mean's. The ends are means of ends: the mean's own interval
+    is at most as wide.
+    """
+    order = list(dict.fromkeys(cells[along]))
+    ends = {name: (name, lambda column: column.mean(skipna=False)) for name in ("mean", "low", "high")}
+    return cells.groupby(along).agg(**ends).reindex(order)
 
 
 def _gap(asked: Asked, maps: pd.DataFrame) -> Column | None:

@@ -58,8 +58,11 @@ def plan(study: Mapping[str, Any]) -> Plan:
     )
 
 
-def asked(study: Mapping[str, Any], areas: Areas) -> list[Asked]:
-    """Which maps the sentences on trust are about: per dataset and model the clean ones, first readings."""
+def asked(study: Mapping[str, Any], areas: Areas, altering: Sequence[str] = ()) -> list[Asked]:
+    """Which maps the sentences on trust are about: per dataset and model the clean ones, first readings.
+
+    `altering` are the conditions under which images are altered.
+    """
     conditions = {
         name: {"kind": one["kind"], "options": {"layers": "all"} | one}
         for name, one in study.get("conditions", {}).items()
@@ -80,6 +83,7 @@ def asked(study: Mapping[str, Any], areas: Areas) -> list[Asked]:
             untrained(conditions),
             bias,
             areas,
+            tuple(altering),
         )
         for dataset, model in product(study["datasets"], study["models"])
         if (found := used.get((dataset, model)))

@@ -47,7 +47,7 @@ EVIDENCE = {
     "artifacts": ("Networks", "What do the networks answer to, and how do they see the images?"),
     "cohort": ("Images", "Which images does the study rest on, and which were left out?"),
 }
-BESIDE = {"trust": ("agreement",)}  # figures that stand in another's section
+BESIDE = {"trust": ("stability", "agreement")}  # figures that stand in another's section
 IN_ANSWER = 2  # sentences on trust that the answer at the top takes
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pandas as pd
 
@@ -28,6 +28,7 @@ def answers(
             *_random(columns.get(trust.RANDOM)),
             *_probes("Which maps follow the model best", columns, FOLLOWS),
             *_probes("Which change least where the image hardly changes", columns, STEADY),
+            *_steady(trust.altered(one, agreements)),
             *_gaps(columns.get(trust.GAP)),
             *_lost(one, maps),
         ]
@@ -88,6 +89,34 @@ def _probes(start: str, columns: Mapping[str, trust.Column], names: Sequence[str
         value = words.estimate(best.to_dict() | {"metric": column.key})
         told.append(f"by {column.panel.title}, {words.method(best['method'])} with {value}{beside}")
     return [f"{start}: {'; '.join(told)}."] if told else []
+
+
+def _steady(cells: pd.DataFrame) -> list[str]:
+    """Whose maps change least and most where images are altered, and which transformation changes most."""
+    whole = trust.complete(cells)
+    ways = whole["altered"].nunique()
+    by_method, by_way = trust.margin(whole, "method"), trust.margin(whole, "altered")
+    if by_method.empty:
+        return []
+    what = "the transformation" if ways == 1 else f"{ways} transformations"
+    start = f"Under {what} of the image (mean Spearman with the map of the unaltered one)"
+    order = by_method.sort_values("mean", ascending=False, kind="stable")
+    best = order.iloc[0]
+    told = [f"{_ranked(order, 0)}"]
+    if len(order) > 1:
+        near = order.iloc[1:][order.iloc[1:]["high"] >= best["low"]]
+        beside = f" (intervals that overlap: {listed(map(words.method, near.index))})" if len(near) else ""
+        told = [f"the maps of {told[0]} change least{beside}, those of {_ranked(order, -1)} most"]
+    if ways > 1:
+        hard = by_way.sort_values("mean", kind="stable")
+        most, least = (_ranked(hard, at, words.condition) for at in (0, -1))
+        told.append(f"{most} changes maps most, {least} least")
+    return [f"{start}: {'; '.join(told)}."]
+
+
+def _ranked(order: pd.DataFrame, at: int, name: Callable[[str], str] = words.method) -> str:
+    row = order.iloc[at]
+    return f"{name(order.index[at])} ({words.number(row['mean'], row['low'], row['high'])})"
 
 
 def _gaps(column: trust.Column | None) -> list[str]:
