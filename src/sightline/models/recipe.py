@@ -217,6 +217,18 @@ OPTIONS = {
                 "default": [0.95, 1.05],
                 "description": "Smallest and largest magnification.",
             },
+            "anisotropic": {
+                "type": "boolean",
+                "default": False,
+                "description": "Whether width and height are magnified on their own, as Keras' `zoom_range`.",
+            },
+            "shear": {
+                "type": "number",
+                "minimum": 0,
+                "exclusiveMaximum": 90,
+                "default": 0,
+                "description": "Largest angle by which upright lines lean, degrees either way, as Keras'.",
+            },
             "fill": {
                 "type": "integer",
                 "minimum": 0,
