@@ -223,6 +223,8 @@ def modules_of(rule_name, wildcards):
         probes = sorted({one["kind"] for group in alike for one in group["probes"].values()})
         names += [full_name("sightline.attribution.methods", kind) for kind in kinds]
         return names + [f"sightline.attribution.probes.{kind}" for kind in probes]
+    if rule_name == "plot_stability":
+        return [f"sightline.attribution.conditions.{one['kind']}" for one in study.conditions.values()]
     if rule_name in ("score", "score_baselines"):
         return [f"sightline.metrics.{path.stem}" for path in (SOURCE / "sightline/metrics").glob("*.py")]
     return []

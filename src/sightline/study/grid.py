@@ -290,10 +290,6 @@ class Study:
         order = ["clean", *self.conditions]
         return sorted(rows, key=lambda row: (order.index(row["condition"]), row["method"] != "gradcam"))
 
-    def shown_cells(self, dataset: str) -> list[Cell]:
-        """The cells of `shown`, in its order."""
-        return [Cell(*(row[axis] for axis in Cell.__dataclass_fields__)) for row in self.shown(dataset)]
-
     def scored(self, cells: list[Cell]) -> list[Cell]:
         """Those of `cells` whose dataset holds a reference."""
         return [cell for cell in cells if self.references_of(cell.dataset)]
