@@ -163,6 +163,7 @@ rule summarise:
     output:
         summary="<study>/summary.parquet",
         comparisons="<study>/comparisons.parquet",
+        contrasts="<study>/contrasts.parquet",
     log:
         "<study>/logs/summarise.log",
     conda:

@@ -1,12 +1,12 @@
-"""Scores into means with intervals, and into paired comparisons."""
+"""Scores into means with intervals, paired comparisons, and differences of two levels of a stratum."""
 
 import pandas as pd
 
-from sightline import comparisons, intervals, jobs, statistics, tables
+from sightline import comparisons, contrasts, intervals, jobs, statistics, tables
 
 
 def summarise(inputs, outputs, chosen: dict, seed: int) -> None:
-    """Write the tables 'summary' and 'comparisons'; `chosen` is the config's statistics."""
+    """Write the tables 'summary', 'comparisons', 'contrasts'; `chosen` is the config's statistics."""
     scores = tables.read_all("scores", [*inputs.scores, *inputs.probes, *inputs.baselines])
     strata = tables.read_all("strata", inputs.strata)
     strata = strata[strata["stratum"].isin(chosen["strata"])]
@@ -19,6 +19,7 @@ def summarise(inputs, outputs, chosen: dict, seed: int) -> None:
     ]
     compared = pd.concat(families, ignore_index=True) if families else tables.empty("comparisons")
     tables.write("comparisons", compared, outputs.comparisons)
+    tables.write("contrasts", contrasts.contrast(primary, strata, options=options), outputs.contrasts)
 
 
 if __name__ == "__main__":

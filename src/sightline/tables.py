@@ -400,6 +400,32 @@ SCHEMAS: dict[str, Schema] = {
         },
         optional="difference low high p p_corrected",
     ),
+    "contrasts": _schema(
+        "dataset model condition method reading reference metric center_bias stratum",
+        # two levels of a stratum: scores on the images of the first less those on the images of the second
+        {
+            "dataset": TEXT,
+            "model": TEXT,
+            "condition": TEXT,
+            "method": TEXT,
+            "reading": TEXT,
+            "reference": TEXT,
+            "metric": TEXT,
+            "center_bias": TEXT,
+            "stratum": TEXT,
+            "first": TEXT,
+            "second": TEXT,
+            "difference": REAL,
+            "low": REAL,
+            "high": REAL,
+            "images_first": INTEGER,  # that have the level under any seed
+            "images_second": INTEGER,
+            "subjects": INTEGER,
+            "seeds": INTEGER,
+            "interval": TEXT,
+        },
+        optional="difference low high",
+    ),
     "classification": _schema(
         "dataset model condition label metric",
         # label "mean" is the mean over the labels that have the metric

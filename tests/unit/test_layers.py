@@ -52,6 +52,7 @@ ROOMS: dict[str, set[str]] = {
     "statistics": {"cells", "intervals"},
     "strata": set(),
     "comparisons": {"cells", "intervals", "statistics"},
+    "contrasts": {"cells", "intervals", "statistics"},
     "classification": {"cells", "intervals"},
     "published": set(),
     "figures": set(),
