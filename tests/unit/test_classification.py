@@ -16,7 +16,7 @@ from sklearn import metrics as oracle
 from sklearn.calibration import calibration_curve
 
 from sightline import intervals, tables
-from sightline.classification import counted, ranked
+from sightline.classification import calibration, confusions, counted, ranked
 from sightline.classification.estimates import estimated
 from sightline.classification.predicted import collect
 from sightline.classification.summary import TABLES, summarise
@@ -232,8 +232,8 @@ def test_weights_are_repetitions(one_of):
     weights = np.random.default_rng(3).integers(0, 4, (4, predicted.subjects))
     for measure in (
         counted.metrics,
-        counted.confusion_shares,
-        lambda given: counted.calibration(given)[0],
+        confusions.shares,
+        lambda given: calibration.calibration(given)[0],
         ranked.average_precision,
         ranked.roc,
         ranked.precision_recall,

@@ -1,52 +1,30 @@
-"""What follows from counts of right and wrong answers: precision, recall, calibration, confusion.
-
-Every number is a ratio of sums over images, or made of such ratios. So it is worked out from sums by subject
-and a weight for each subject (1, or how often a resample holds the subject), for many resamples at once.
-"""
+"""What follows from counts of right and wrong answers: precision, recall, F1 and their like."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
 
+from sightline.classification.calibration import binned
+from sightline.classification.measured import (
+    ALL,
+    WEIGHTED,
+    Measured,
+    Weights,
+    joined,
+    least,
+    mean_of,
+    ratio,
+    weighted,
+    with_mean,
+)
 from sightline.classification.predicted import Predicted
 
-BINS = 10  # of predicted probability, equally wide, closed below; the last one closed above too
-# what labels are averaged under, beside the labels' own names
-MEAN, WEIGHTED, ALL = "mean", "weighted", "all"
-# of these, which lie at an end of 0 to 1 where no answer is wrong (or none is right)
 COUNTED = ("accuracy", "balanced_accuracy", "precision", "recall", "specificity", "npv", "f1")
-SHARES = {*COUNTED, "share"}
 OF_LABELS = (*COUNTED, "brier", "ece")
 AVERAGED = ("precision", "recall", "f1")  # by how many images have each label, as scikit-learn's report
 OF_SETS = ("accuracy", "balanced_accuracy", "brier", "ece")  # of exclusive labels, taken together
-
-STATES = {True: "positive", False: "negative"}  # of one label, in a confusion matrix
-
-Weights = np.ndarray  # (draws, subjects)
-
-
-@dataclass(frozen=True)
-class Measured:
-    """Numbers by name, as a function of the subjects' weights.
-
-    `names` are what `columns` says; `values(weights (draws, subjects))` is (draws, seeds, names), NaN where
-    nothing is to be divided by. `entering` (names,) counts the subjects on which a number rests, `fewest`
-    those on which the least of the ratios rests that it is made of, each in the seed with the fewest;
-    `missing` says of what there is none where a number is undefined. Numbers whose last name is in `SHARES`
-    are shares of images, or means of such.
-    """
-
-    names: list[tuple]
-    values: Callable[[Weights], np.ndarray]
-    entering: np.ndarray
-    fewest: np.ndarray
-    missing: list[str]
-    columns: tuple[str, ...] = ("label", "metric")
-
-
 MISSING = {
     "accuracy": "no image",
     "balanced_accuracy": "one label value alone",
@@ -60,36 +38,18 @@ MISSING = {
 }
 
 
-def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    """above / below, NaN where below is 0."""
-    return np.divide(
-        above, below, out=np.full(np.broadcast_shapes(above.shape, below.shape), np.nan), where=below > 0
-    )
-
-
 def metrics(predicted: Predicted) -> Measured:
     """Every metric of `OF_LABELS` of each label, of their mean, and of exclusive labels taken together.
 
     precision = PPV = TP / (TP + FP), recall = sensitivity = TP / (TP + FN), specificity = TN / (TN + FP), NPV
     = TN / (TN + FN), F1 = 2 TP / (2 TP + FP + FN), balanced accuracy = (recall + specificity) / 2, Brier
-    score = mean of (probability - truth)^2, expected calibration error = over `BINS` equally wide bins of the
-    probability, the sum of |share of positives - mean probability| x share of the images (Naeini et al. 2015,
-    whose bins are equally full). "mean" averages the labels that have the number; "weighted" by their
+    score = mean of (probability - truth)^2, expected calibration error = over ten equally wide bins of the
+    probability, the sum of |share of positives - mean probability| x share of the images (Guo et al. 2017).
+    "mean" averages the labels that have the number; "weighted" by their
     positives. "all", of exclusive labels: the share of images whose highest label is the true one, the mean
     recall, half the sum of squares over labels, and the calibration error of the highest label's probability.
     """
     return joined([*_of_labels(predicted), *([_of_set(predicted)] if predicted.exclusive else [])])
-
-
-def joined(parts: list[Measured]) -> Measured:
-    """Several `Measured` as one."""
-    return Measured(
-        [name for part in parts for name in part.names],
-        lambda weights: np.concatenate([part.values(weights) for part in parts], axis=2),
-        np.concatenate([part.entering for part in parts]),
-        np.concatenate([part.fewest for part in parts]),
-        [why for part in parts for why in part.missing],
-    )
 
 
 def _sums(predicted: Predicted) -> dict[str, np.ndarray]:
@@ -105,21 +65,6 @@ def _sums(predicted: Predicted) -> dict[str, np.ndarray]:
         "square": away**2,
     }
     return {name: predicted.by_subject(np.swapaxes(of, 0, 1).astype(float)) for name, of in amounts.items()}
-
-
-def binned(predicted: Predicted, probability: np.ndarray, amounts: np.ndarray) -> np.ndarray:
-    """Sums by subject and bin (subjects, S, K, BINS) of amounts (S, N, K), by their probability (S, N, K)."""
-    seeds, _, many = probability.shape
-    bins = np.minimum((probability * BINS).astype(int), BINS - 1)
-    result = np.zeros((predicted.subjects, seeds, many, BINS))
-    seed, image, column = np.indices(probability.shape, sparse=True)
-    np.add.at(result, (predicted.subject[image], seed, column, bins), amounts)
-    return result
-
-
-def weighted(weights: Weights, sums: np.ndarray) -> np.ndarray:
-    """Sums (draws, ...) under weights (draws, subjects) of sums by subject (subjects, ...)."""
-    return (weights @ sums.reshape(len(sums), -1)).reshape(len(weights), *sums.shape[1:])
 
 
 def _of_labels(predicted: Predicted) -> list[Measured]:
@@ -157,35 +102,6 @@ def _of_labels(predicted: Predicted) -> list[Measured]:
     return found
 
 
-def with_mean(
-    predicted: Predicted,
-    of_labels: Callable[[Weights], np.ndarray],
-    entering: np.ndarray,
-    metrics: Sequence,
-    missing: list[str],
-) -> Measured:
-    """Numbers of labels (draws, S, L, metrics), and the mean over those labels that have them.
-
-    A label that a resample leaves nothing of keeps its own number there. `entering` is (L, metrics).
-    """
-    own = of_labels(np.ones((1, predicted.subjects)))
-
-    def values(weights: Weights) -> np.ndarray:
-        each = of_labels(weights)
-        each = np.where(np.isnan(each), own, each)
-        return np.concatenate([each.reshape(*each.shape[:2], -1), mean_of(each, axis=2)], axis=2)
-
-    everyone = np.full(len(metrics), predicted.subjects)
-    fewest = np.where(np.isnan(own[0]).any(axis=0), predicted.subjects, entering).min(axis=0)
-    return Measured(
-        [(label, metric) for label in [*predicted.labels, MEAN] for metric in metrics],
-        values,
-        np.concatenate([entering.ravel(), everyone]),
-        np.concatenate([entering.ravel(), fewest]),
-        [*missing * len(predicted.labels), *["no label has it"] * len(metrics)],
-    )
-
-
 def _by_support(
     predicted: Predicted,
     of_labels: Callable[[Weights], np.ndarray],
@@ -207,18 +123,6 @@ def _by_support(
     everyone = np.full(len(of), predicted.subjects)
     missing = ["a label that is there is never said"] * len(of)
     return Measured([(WEIGHTED, name) for name in AVERAGED], values, everyone, fewest, missing)
-
-
-def mean_of(each: np.ndarray, axis: int) -> np.ndarray:
-    """The mean over `axis` of what is defined; NaN where nothing is."""
-    there = ~np.isnan(each)
-    return ratio(np.where(there, each, 0.0).sum(axis=axis), there.sum(axis=axis).astype(float))
-
-
-def least(images: np.ndarray) -> np.ndarray:
-    """How many subjects have images (subjects, S, ...), in the seed with the fewest that has any."""
-    holders = (images > 0).sum(axis=0)
-    return np.where(holders > 0, holders, np.where(holders.any(axis=0), len(images), 0)).min(axis=0)
 
 
 def _entering(sums: dict[str, np.ndarray]) -> np.ndarray:
@@ -267,79 +171,3 @@ def _of_set(predicted: Predicted) -> Measured:
     fewest = np.where(np.array(OF_SETS) == "balanced_accuracy", holders[holders > 0].min(initial=0), entering)
     names = [(ALL, name) for name in OF_SETS]
     return Measured(names, values, entering, fewest, ["no image"] * len(OF_SETS))
-
-
-def confusion_counts(predicted: Predicted) -> tuple[list[tuple[str, str, str]], np.ndarray]:
-    """(label, truth, said), and their images by subject and seed (subjects, S, names).
-
-    Of exclusive labels (label "all") every pair of labels; of others, each label's own four.
-    """
-    known, truth, said = predicted.known, predicted.value == 1, predicted.said
-    labels = predicted.labels
-    if predicted.exclusive:
-        pairs = [(one, other) for one in range(len(labels)) for other in range(len(labels))]
-        amounts = [truth[:, one] & said[:, :, other] & known[:, one] for one, other in pairs]
-        names = [(ALL, labels[one], labels[other]) for one, other in pairs]
-    else:
-        names, amounts = [], []
-        for place, label in enumerate(labels):
-            for there in (True, False):
-                for yes in (True, False):
-                    names.append((label, STATES[there], STATES[yes]))
-                    here = (truth[:, place] == there) & known[:, place]
-                    amounts.append(here & (said[:, :, place] == yes))
-    return names, predicted.by_subject(np.stack(amounts, axis=-1).swapaxes(0, 1).astype(float))
-
-
-def confusion_shares(predicted: Predicted) -> Measured:
-    """Of the images with a truth, the share that each answer has; names are (label, truth, predicted)."""
-    names, counts = confusion_counts(predicted)
-    rows = {}  # (label, truth) -> its columns
-    for place, name in enumerate(names):
-        rows.setdefault(name[:2], []).append(place)
-    row_of = [rows[name[:2]] for name in names]
-    totals = np.stack([counts[..., columns].sum(axis=-1) for columns in row_of], axis=-1)
-    entering = least(totals)
-    return Measured(
-        [(*name, "share") for name in names],
-        lambda weights: ratio(weighted(weights, counts), weighted(weights, totals)),
-        entering,
-        entering,
-        ["no image with this truth"] * len(names),
-        ("label", "truth", "predicted", "metric"),
-    )
-
-
-def calibration(predicted: Predicted) -> tuple[Measured, np.ndarray, np.ndarray]:
-    """The share of right answers in each bin of probability; names are (label, bin).
-
-    And in the order of the names the mean probability (S, names), NaN in an empty bin, and the images of each
-    bin (S, names). Label "all": of exclusive labels, whether the highest one is true by its probability; of
-    others, all labels' answers in one.
-    """
-    known = np.broadcast_to(predicted.known, predicted.probability.shape)
-    truth, probability = np.nan_to_num(predicted.value) * known, predicted.probability
-
-    def in_bins(amounts: np.ndarray) -> np.ndarray:
-        each = binned(predicted, probability, np.where(known, amounts, 0.0))
-        return np.concatenate([each, each.sum(axis=2, keepdims=True)], axis=2)
-
-    images, right, total = (in_bins(amounts) for amounts in (np.ones_like(probability), truth, probability))
-    if predicted.exclusive:
-        highest = probability.max(axis=2, keepdims=True)
-        held = known.all(axis=2, keepdims=True)
-        is_right = ((predicted.said & (predicted.value == 1)).any(axis=2, keepdims=True)).astype(float)
-        for of, amounts in ((images, np.ones_like(highest)), (right, is_right), (total, highest)):
-            of[:, :, -1:] = binned(predicted, highest, np.where(held, amounts, 0.0))
-    flat = (len(images), len(predicted.seeds), -1)
-    images, right, total = (of.reshape(flat) for of in (images, right, total))
-    entering = least(images)
-    measured = Measured(
-        [(label, at, "share") for label in [*predicted.labels, ALL] for at in range(BINS)],
-        lambda weights: ratio(weighted(weights, right), weighted(weights, images)),
-        entering,
-        entering,
-        ["no image"] * right.shape[2],
-        ("label", "bin", "metric"),
-    )
-    return measured, ratio(total.sum(axis=0), images.sum(axis=0)), images.sum(axis=0)

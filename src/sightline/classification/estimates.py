@@ -7,7 +7,7 @@ import pandas as pd
 
 from sightline import intervals
 from sightline.cells import Statistic
-from sightline.classification.counted import SHARES, Measured
+from sightline.classification.measured import SHARES, Measured
 from sightline.classification.predicted import Predicted
 from sightline.randomness import generator
 

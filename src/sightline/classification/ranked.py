@@ -1,6 +1,6 @@
 """What follows from the order of scores: ROC and precision-recall curves, and average precision.
 
-All from weights of subjects, as in `counted`: an image weighs what its subject does.
+All from weights of subjects, as in `measured`: an image weighs what its subject does.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from sightline.classification.counted import Measured, Weights, ratio, with_mean
+from sightline.classification.measured import Measured, Weights, ratio, with_mean
 from sightline.classification.predicted import Predicted
 
 GRID = np.linspace(0.0, 1.0, 101)  # of false positive rates (ROC) and of recalls (PR)

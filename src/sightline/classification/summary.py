@@ -8,7 +8,7 @@ from dataclasses import replace
 import pandas as pd
 
 from sightline import tables
-from sightline.classification import auc_intervals, counted, ranked
+from sightline.classification import auc_intervals, calibration, confusions, counted, measured, ranked
 from sightline.classification.estimates import estimated
 from sightline.classification.predicted import Predicted, collect
 from sightline.intervals import Options
@@ -51,13 +51,13 @@ def _metrics(predicted: Predicted, subjects: pd.Series, options: Options) -> pd.
         estimated(predicted, counted.metrics(predicted), options, "counted"),
     ]
     counts = parts[0].set_index("label")[["positives", "images"]]
-    for name in (counted.ALL, counted.WEIGHTED):
-        counts.loc[name] = counts.loc[counted.MEAN]
+    for name in (measured.ALL, measured.WEIGHTED):
+        counts.loc[name] = counts.loc[measured.MEAN]
     return pd.concat([parts[0], *(part.join(counts, on="label") for part in parts[1:])], ignore_index=True)
 
 
 def _confusions(predicted: Predicted) -> pd.DataFrame:
-    names, counts = counted.confusion_counts(predicted)
+    names, counts = confusions.counts(predicted)
     of_seeds = counts.sum(axis=0).astype(int)  # (S, names)
     parts = [
         pd.DataFrame(names, columns=["label", "truth", "predicted"]).assign(seed=seed, count=row)
@@ -67,26 +67,27 @@ def _confusions(predicted: Predicted) -> pd.DataFrame:
 
 
 def _shares(predicted: Predicted, options: Options) -> pd.DataFrame:
-    found = estimated(predicted, counted.confusion_shares(predicted), options, "confusions")
-    _, counts = counted.confusion_counts(predicted)
+    found = estimated(predicted, confusions.shares(predicted), options, "confusions")
+    _, counts = confusions.counts(predicted)
     return found.rename(columns={"value": "share"}).assign(count=counts.sum(axis=0).mean(axis=0))
 
 
 def _calibration(predicted: Predicted, options: Options) -> pd.DataFrame:
-    measured, said, images = counted.calibration(predicted)
-    found = estimated(predicted, measured, options, "calibration")
-    found["predicted"] = counted.mean_of(said, axis=0)
+    shares, said, images = calibration.calibration(predicted)
+    found = estimated(predicted, shares, options, "calibration")
+    found["predicted"] = measured.mean_of(said, axis=0)
     found["images"] = images.mean(axis=0)
-    found["bin_low"], found["bin_high"] = found["bin"] / counted.BINS, (found["bin"] + 1) / counted.BINS
+    found["bin_low"], found["bin_high"] = (
+        found["bin"] / calibration.BINS,
+        (found["bin"] + 1) / calibration.BINS,
+    )
     return found.rename(columns={"value": "observed"})
 
 
 def _discrimination(predicted: Predicted, options: Options) -> pd.DataFrame:
     options = replace(options, resamples=min(options.resamples, BAND_RESAMPLES))
     parts = []
-    for curve, measured in (("roc", ranked.roc(predicted)), ("pr", ranked.precision_recall(predicted))):
-        found = estimated(predicted, measured, options, curve).rename(
-            columns={"metric": "point", "value": "y"}
-        )
+    for curve, line in (("roc", ranked.roc(predicted)), ("pr", ranked.precision_recall(predicted))):
+        found = estimated(predicted, line, options, curve).rename(columns={"metric": "point", "value": "y"})
         parts.append(found.assign(curve=curve, x=ranked.GRID[found["point"]]))
     return pd.concat(parts, ignore_index=True)
