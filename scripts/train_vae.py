@@ -15,7 +15,7 @@ def train(inputs, params, axes: dict, chosen_device: str) -> vae.Fit:
     store = open_store(inputs.prepared[0], inputs.pixels[0])
     held = set(store.images(params.side, "train"))
     names = sorted(held & set(images.loc[images["split"] == "train", "image"]))
-    longest = [max(store.get(name, params.side, "train").shape) for name in names]
+    longest = [max(store.frame(name, params.side, "train").shape) for name in names]
     options = params.options
     seed = derived_seed(params.study_seed, "autoencoder", axes["model"], axes["seed"])
 

@@ -127,10 +127,12 @@ class Cell:
     def load(self, batch: Batch) -> Tensor:
         """The batch's pixels under the condition, normalised (B, 3, H, W)."""
         stored = self._stored(batch.images)
-        return explain_input(self.condition.pixels(stored, batch.images, self.setting.study_seed))
+        coloured = stored.ndim == 4  # pictures: grey ones have three axes
+        seed = self.setting.study_seed
+        return explain_input(self.condition.pixels(stored, batch.images, seed, coloured))
 
     def _stored(self, images: Sequence[str]) -> np.ndarray:
-        """The pixels (B, H, W) as they are."""
+        """The pixels (B, H, W) or (B, H, W, 3) as they are."""
         return np.stack([self.pixels.get(image, self.setting.side, "explain") for image in images])
 
     @cached_property

@@ -35,7 +35,7 @@ class Mask:
 
     fraction: float
     order: str
-    grey: int  # what stands in their place
+    grey: int | np.ndarray  # what stands in their place, (3,) for colours
     seed: int
 
     def of(self, image: str, inside: np.ndarray, saliency: np.ndarray | None) -> np.ndarray:
@@ -52,15 +52,16 @@ class Mask:
         return gone
 
 
-def mean_grey(store: Store, side: int) -> int:
-    """The mean grey value of the images that train, as they are stored, rounded."""
-    total = pixels = 0
+def mean_grey(store: Store, side: int) -> np.ndarray:
+    """The mean of the images that train, as they are stored, rounded: uint8, () of grey, (3,) of colours."""
+    total, pixels = np.int64(0), 0
     for image in store.images(side, "train"):
-        grey = store.get(image, side, "train")
-        total, pixels = total + int(grey.sum(dtype=np.int64)), pixels + grey.size
+        values = store.get(image, side, "train")
+        total = total + values.sum(axis=(0, 1), dtype=np.int64)
+        pixels += values.shape[0] * values.shape[1]
     if not pixels:
         raise DatasetError("masking needs training images: the dataset has none that are prepared")
-    return round(total / pixels)
+    return np.rint(total / pixels).astype(np.uint8)
 
 
 class Masking:
@@ -97,7 +98,9 @@ class Masking:
         for image, frame, saliency in self._saliencies(batches):
             inside = shown(Frame.of_image(self._sizes[image]), frame)  # not what pads the image
             gone = self.mask.of(image, inside, saliency)
-            yield image, frame, np.where(gone, np.uint8(self.mask.grey), self.pixels(image))
+            pixels = self.pixels(image)
+            gone = gone.reshape(gone.shape + (1,) * (pixels.ndim - gone.ndim))
+            yield image, frame, np.where(gone, np.asarray(self.mask.grey, dtype=np.uint8), pixels)
 
     def _saliencies(self, batches: Iterator[Batch]) -> Iterator[tuple[str, Frame, np.ndarray | None]]:
         if self.mask.order == "random":
@@ -147,7 +150,7 @@ def write(masking: Masking, batches: Iterator[Batch], table: Path, values: Path)
     with arrays.Writer(values, np.uint8) as store:
         for image, frame, pixels in masking.masked(batches):
             row = {"dataset": dataset, "side": masking.cell.setting.side, "geometry": masking.geometry[image]}
-            place = {"shape": list(frame.shape), "scale": list(frame.scale), "shift": list(frame.shift)}
+            place = {"shape": list(pixels.shape), "scale": list(frame.scale), "shift": list(frame.shift)}
             rows.append(row | place | {"image": image, "offset": store.append(pixels)})
     frame = pd.DataFrame(rows, columns=list(tables.SCHEMAS["prepared"].columns))
     tables.write("prepared", frame, table, values=values)

@@ -49,15 +49,20 @@ class Condition:
         alter = getattr(self.module, "alter_network", None)
         return trained if alter is None else alter(trained, build, input_shape, seed, **self.options)
 
-    def pixels(self, stored: np.ndarray, images: Sequence[str], seed: int) -> np.ndarray:
+    def pixels(
+        self, stored: np.ndarray, images: Sequence[str], seed: int, coloured: bool = False
+    ) -> np.ndarray:
         """The grey values that are explained, uint8 (B, [D,] H, W), of the `stored` ones of `images`.
 
-        What is random is drawn for each image from the study's `seed`, whatever batch it stands in. Raises
-        `ValueError` where `stored` are not bytes.
+        `coloured` ones are (B, H, W, 3); each colour is altered alike, with the same draws, as the three
+        equal channels of a grey picture are. What is random is drawn for each image from the study's `seed`,
+        whatever batch it stands in. Raises `ValueError` where `stored` are not bytes.
         """
         alter = getattr(self.module, "alter_pixels", None)
         if alter is None:
             return stored
+        if coloured:
+            return np.stack([self.pixels(one, images, seed) for one in np.moveaxis(stored, -1, 0)], axis=-1)
         if stored.dtype != np.uint8:
             raise ValueError(f"condition {self.kind!r} alters stored grey values, uint8, not {stored.dtype}")
         return np.stack(

@@ -184,7 +184,7 @@ def _map(axes: Axes, case: overlays.Case, values: np.ndarray | None, scale, why:
 
 
 def _show(axes: Axes, case: overlays.Case, picture: np.ndarray) -> None:
-    height, width = case.image.shape
+    height, width = case.image.shape[:2]
     axes.imshow(picture, extent=(-0.5, width - 0.5, height - 0.5, -0.5), interpolation="none", aspect="equal")
     axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5), anchor="C")
 
@@ -197,7 +197,7 @@ def _films(figure: Figure, place: _Place, cases: Sequence[overlays.Case]) -> Non
         axes.set_axis_off()
         _show(axes, case, overlays.overlay(case.image, None, False, PIXELS))
         if case.region is not None and case.region.any() and not case.region.all():
-            _contour(axes, case.region, case.image.shape)
+            _contour(axes, case.region, case.image.shape[:2])
         for item in case.outlines:
             axes.add_patch(overlays.patch(item))
         title = "\n".join(case.title.split("\n")[:3])

@@ -44,7 +44,7 @@ class Outline:
 
 @dataclass(frozen=True)
 class Case:
-    """An image (h, w) uint8 and `panels`, name -> map on any grid over the whole image.
+    """An image (h, w) or (h, w, 3) uint8 and `panels`, name -> map on any grid over the whole image.
 
     `signed` names maps with a sign; `absent` says why a panel that other cases have is not there. The title
     says why this case is shown: best, worst, or its rank. `region` is a mask on any grid over the image,
@@ -141,7 +141,7 @@ def _cell(axes: Axes, case: Case, name: str) -> None:
         look = {"ha": "center", "va": "center", "size": style.SMALL, "color": style.FAINT}
         axes.text(0.5, 0.5, text, transform=axes.transAxes, **look)
         return
-    height, width = case.image.shape
+    height, width = case.image.shape[:2]
     share = scaled(case.panels[name], name in case.signed) if name else None
     picture = overlay(case.image, share, name in case.signed)
     axes.imshow(picture, extent=(-0.5, width - 0.5, height - 0.5, -0.5), interpolation="none", aspect="equal")
@@ -178,15 +178,16 @@ def scaled(values: np.ndarray, is_signed: bool) -> np.ndarray:
 
 
 def overlay(image: np.ndarray, share: np.ndarray | None, is_signed: bool, pixels: int = PIXELS) -> np.ndarray:
-    """The film (h, w) uint8 under a map in -1..1 on any grid over it: (h', w', 3) uint8, at most `pixels` on
-    a side."""
-    scale = min(1.0, pixels / max(image.shape))
-    frame = Frame.resized(image.shape, tuple(max(1, round(side * scale)) for side in image.shape))
-    film = (
-        resample(image, Frame.resized(image.shape, image.shape), frame)[..., None].repeat(3, axis=-1) / 255.0
-    )
+    """The film (h, w) or (h, w, 3) uint8 under a map in -1..1 on any grid over it: (h', w', 3) uint8, at most
+    `pixels` on a side."""
+    shape = image.shape[:2]
+    scale = min(1.0, pixels / max(shape))
+    frame = Frame.resized(shape, tuple(max(1, round(side * scale)) for side in shape))
+    planes = np.moveaxis(np.atleast_3d(image), -1, 0)  # (1 or 3, h, w)
+    film = np.moveaxis(resample(planes, Frame.of_image(shape), frame), 0, -1) / 255.0
+    film = np.broadcast_to(film, (*frame.shape, 3))
     if share is not None:
-        grid = resample(share, Frame.resized(image.shape, share.shape), frame)
+        grid = resample(share, Frame.resized(shape, share.shape), frame)
         if np.isin(share, (0.0, 1.0)).all():  # a mask keeps its edge
             grid = (grid >= 0.5).astype(float)
         colour, opacity = _ink(grid, is_signed)

@@ -13,10 +13,10 @@ from sightline.errors import DatasetError
 
 
 class Store(Protocol):
-    """What is asked of a prepared store (`sightline.preparation`)."""
+    """What is asked of a prepared store (`sightline.prepared`)."""
 
     def get(self, image: str, side: int, geometry: str) -> np.ndarray:
-        """The pixels (H, W), uint8, memory-mapped."""
+        """The pixels (H, W) or (H, W, 3), uint8, memory-mapped."""
 
     def images(self, side: int, geometry: str) -> list[str]:
         """The images that it holds."""
@@ -37,7 +37,7 @@ class Examples:
         return len(self.images)
 
     def pixels(self, indices: Iterable[int]) -> list[np.ndarray]:
-        """The stored images (uint8, each (H, W)) at `indices`, views of the memory map."""
+        """The stored images (uint8, each (H, W) or (H, W, 3)) at `indices`, views of the memory map."""
         return [self.store.get(self.images[index], self.side, self.geometry) for index in indices]
 
     def batches(self, size: int) -> list[np.ndarray]:

@@ -1,4 +1,4 @@
-"""Stored pixels as a network's input: three equal channels with ImageNet's normalisation, as the authors."""
+"""Stored pixels as a network's input, with ImageNet's normalisation; grey is three equal channels."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, pe
 
 
 def explain_input(images: np.ndarray, device: str | torch.device = "cpu") -> Tensor:
-    """The network's input (B, 3, H, W) for stored images (B, H, W), uint8, as they are."""
+    """The network's input (B, 3, H, W) for stored images (B, H, W) or (B, H, W, 3), uint8, as they are."""
     return normalise(torch.as_tensor(np.array(images, dtype=np.uint8), device=device))
 
 
 def normalise(pixels: Tensor) -> Tensor:
-    """Grey values (B, H, W), uint8, as three normalised channels (B, 3, H, W), float32."""
+    """Grey values (B, H, W) or colours (B, H, W, 3), uint8, as normalised channels (B, 3, H, W), float32."""
     scaled = pixels.float() / 255
-    return torch.stack([(scaled - mean) / deviation for mean, deviation in zip(MEAN, DEVIATION)], dim=1)
+    channels = [scaled] * len(MEAN) if scaled.ndim == 3 else scaled.unbind(dim=-1)
+    return torch.stack(
+        [(values - mean) / deviation for values, mean, deviation in zip(channels, MEAN, DEVIATION)], dim=1
+    )

@@ -125,14 +125,14 @@ def loss(network: VAE, x: Tensor, noise: Tensor, beta: float) -> tuple[Tensor, T
 
 
 def squares(images: Sequence[np.ndarray]) -> np.ndarray:
-    """Stored images (H, W), uint8, in the middle of black squares: (B, S, S), S the longest side.
+    """Stored images (H, W[, 3]), uint8, in the middle of black squares: (B, S, S[, 3]), S the longest side.
 
     What explained images are like: whole, in a zero-padded square.
     """
-    side = max(max(image.shape) for image in images)
-    result = np.zeros((len(images), side, side), dtype=np.uint8)
+    side = max(max(image.shape[:2]) for image in images)
+    result = np.zeros((len(images), side, side, *images[0].shape[2:]), dtype=np.uint8)
     for one, image in zip(result, images):
-        top, left = ((side - length) // 2 for length in image.shape)
+        top, left = ((side - length) // 2 for length in image.shape[:2])
         one[top : top + image.shape[0], left : left + image.shape[1]] = image
     return result
 

@@ -9,7 +9,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from sightline import baselines, scoring
+from sightline import baselines, frames, scoring
 from sightline.figures import words
 from sightline.figures.overlays import Case, Outline
 from sightline.frames import Frame, resample, scoring_frame
@@ -188,11 +188,19 @@ def _case(
 
 
 def picture(image: str, shape: tuple[int, int], beside: Beside) -> np.ndarray:
-    """The stored pixels of `image` without the padding: uint8 (h, w), the image's own aspect."""
+    """The stored pixels of `image` (of `shape`) without the padding: uint8 (h, w) or (h, w, 3).
+
+    In the image's own aspect and direction, black where nothing is stored of it.
+    """
     frame = beside.pixels.frame(image, beside.side, "explain")
-    sides = tuple(round(side * scale) for side, scale in zip(shape, reversed(frame.scale)))
+    scales = np.abs(frame.scale)
+    if np.ptp(scales) * max(shape) > 1.0:  # squeezed into another aspect, not only rounded
+        scales = np.full(2, scales.max())
+    whole = Frame.resized(shape, tuple(round(side * scale) for side, scale in zip(shape, scales[::-1])))
     stored = beside.pixels.get(image, beside.side, "explain")
-    return resample(stored, frame, Frame.resized(shape, sides)).round().astype(np.uint8)
+    planes = stored if stored.ndim == 2 else np.moveaxis(stored, -1, 0)
+    film = np.where(frames.shown(frame, whole), resample(planes, frame, whole), 0.0).round().astype(np.uint8)
+    return film if film.ndim == 2 else np.moveaxis(film, 0, -1)
 
 
 def _references(image: str, beside: Beside) -> dict[str, Answer]:
