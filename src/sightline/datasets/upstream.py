@@ -19,14 +19,18 @@ DAMAGED = "the file is damaged or was edited: take it again from its source and 
 
 
 def read_csv(
-    path: Path, columns: Sequence[str], root: Path | None = None, every: bool = False
+    path: Path,
+    columns: Sequence[str],
+    root: Path | None = None,
+    every: bool = False,
+    separator: str = ",",
 ) -> pd.DataFrame:
     """The named columns of a csv (or csv.gz) file as text, empty cells as ""; with `every`, the others too.
 
     Raises `DatasetError` where the file is missing or unreadable, lacks a column, or has a row of another
     length than its header. Messages name the file relative to `root`, where given.
     """
-    header = header_of(path, root)
+    header = header_of(path, root, separator)
     absent = [column for column in columns if column not in header]
     if absent:
         raise DatasetError(
@@ -34,7 +38,7 @@ def read_csv(
             f"it has {', '.join(header)}; rename or add them"
         )
     try:
-        frame = _parsed(path)
+        frame = _parsed(path, separator)
     except (pd.errors.ParserError, UnicodeDecodeError, EOFError, OSError) as error:
         raise DatasetError(f"{shown(path, root)}: not a readable csv ({error}); {DAMAGED}") from error
     short = frame[header[-1]].isna().to_numpy()
@@ -43,22 +47,22 @@ def read_csv(
     return frame if every else frame[list(columns)]
 
 
-def _parsed(source: Path | io.BytesIO) -> pd.DataFrame:
+def _parsed(source: Path | io.BytesIO, separator: str = ",") -> pd.DataFrame:
     """A csv as text. Raises `ParserError` for a row that is longer than the header."""
-    frame = pd.read_csv(source, dtype=str, keep_default_na=False)
+    frame = pd.read_csv(source, sep=separator, dtype=str, keep_default_na=False)
     if not isinstance(frame.index, pd.RangeIndex):  # pandas took the first columns for an index
         raise pd.errors.ParserError("row 2 has more cells than the header")
     return frame
 
 
-def header_of(path: Path, root: Path | None = None) -> list[str]:
+def header_of(path: Path, root: Path | None = None, separator: str = ",") -> list[str]:
     """The column names of a csv file. Raises `DatasetError` where it is missing or empty."""
     if not path.is_file():
         raise DatasetError(
             f"{shown(path, root)}: missing; put the file there or correct the folder in the config"
         )
     try:
-        return list(pd.read_csv(path, nrows=0).columns)
+        return list(pd.read_csv(path, sep=separator, nrows=0).columns)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, EOFError, OSError) as error:
         raise DatasetError(f"{shown(path, root)}: not a readable csv ({error}); {DAMAGED}") from error
 
