@@ -26,7 +26,7 @@ from sightline.download.ledger import Ledger
 from tests.unit import dicom_files
 
 USER, PASSWORD = "a-marked-user", "a-marked-Passw0rd: ü"
-QUICK = Manners(workers=2, attempts=4, first_wait=0.01, longest_wait=0.2, stall_seconds=2.0)
+QUICK = Manners(workers=2, attempts=4, first_wait=0.01, longest_wait=0.2, stall_seconds=20.0)
 
 
 class Server:

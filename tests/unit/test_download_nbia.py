@@ -1,5 +1,6 @@
 """Series from an archive that speaks NBIA's interface and misbehaves."""
 
+import errno
 import hashlib
 import io
 import json
@@ -401,6 +402,16 @@ def test_a_folder_behind_a_link_is_the_users_and_results_are_not(server, tmp_pat
     Path("data/file").write_text("")
     with pytest.raises(DownloadError, match="no folder"):
         run.make_folder(Path("data/file"))
+
+
+def test_a_full_disk_is_no_fault_of_the_server(server, tmp_path, monkeypatch):
+    def full(*arguments, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(archives.shutil, "copyfileobj", full)
+    with pytest.raises(DownloadError, match="No space left.*what came stays"):
+        download(server, tmp_path, series=[FULL])
+    assert server.count("getImage?") == 1
 
 
 def test_a_bad_uid_is_refused_by_the_options():

@@ -286,6 +286,14 @@ def test_the_agent_is_one_that_physionet_asks_for_a_password(server, tmp_path):
     assert all(headers["user-agent"].startswith("Wget/") for _, headers in server.asked)
 
 
+def test_what_is_open_needs_no_password(server, tmp_path, monkeypatch):
+    server.password = None
+    for name in ("USER", "PASSWORD"):
+        monkeypatch.delenv(f"SIGHTLINE_PHYSIONET_{name}")
+    assert download(server, tmp_path / "data", gaze=False)["failed"] == []
+    assert not any("authorization" in headers for _, headers in server.asked)
+
+
 def test_netrc_serves_as_well(server, tmp_path, monkeypatch):
     for name in ("USER", "PASSWORD"):
         monkeypatch.delenv(f"SIGHTLINE_PHYSIONET_{name}")

@@ -1,9 +1,13 @@
 """Requests answered badly, files that go on where they stopped, credentials that stay with one host."""
 
 import hashlib
+import os
+import subprocess
+import sys
 import threading
 import time
 import traceback
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +17,7 @@ from sightline.download.ledger import NAME, Ledger
 from sightline.errors import ConfigError, DownloadError
 from tests.unit.download_servers import PASSWORD, QUICK, USER, serving, session_in
 
+SOURCE = Path(__file__).resolve().parents[2] / "src"
 BODY = bytes(range(256)) * 4000  # a megabyte, no two pieces alike
 
 
@@ -73,7 +78,7 @@ def test_retry_after_is_kept_by_all_workers_and_capped(server, tmp_path):
             ended[name] = time.monotonic() - start
 
         session.retried(lambda: work("one"))
-        assert 0.4 <= ended["one"] < 2  # the cap, not an hour
+        assert 0.4 <= ended["one"] < 60  # the cap, not an hour
         session.pause(0.3, everyone=True)
         before = time.monotonic() - start
         session.retried(lambda: work("two"))
@@ -110,6 +115,29 @@ def test_a_download_that_was_ended_goes_on_in_the_next_process(server, tmp_path)
     assert bring(server, tmp_path, manners=once) == {}
     assert server.ranges("file") == [None, "bytes=400000-", "bytes=800000-"]
     assert (tmp_path / "sub/file").read_bytes() == BODY
+
+
+def test_a_download_that_was_killed_goes_on(server, tmp_path):
+    server.mishaps["file"] = [("slow", 50_000, 0.05)]
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom sightline.download import fetching\n"
+        "from sightline.download.ledger import Ledger\n"
+        "session = fetching.Session(Path(sys.argv[2]), fetching.Manners(), Ledger(Path(sys.argv[2])))\n"
+        "client = session.client(sys.argv[1])\n"
+        "fetching.file(session, client, client.url + '/file', 'sub/file', '0' * 64)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(SOURCE)}
+    child = subprocess.Popen([sys.executable, "-c", code, server.url, str(tmp_path)], env=environment)
+    part = tmp_path / "sub/.file.part"
+    end = time.monotonic() + 60
+    while not (part.exists() and part.stat().st_size >= 100_000) and time.monotonic() < end:
+        time.sleep(0.01)
+    child.kill()
+    child.wait()
+    have = part.stat().st_size
+    assert 100_000 <= have < len(BODY) and not (tmp_path / "sub/file").exists()
+    assert bring(server, tmp_path) == {}
+    assert server.ranges("file") == [None, f"bytes={have}-"] and (tmp_path / "sub/file").read_bytes() == BODY
 
 
 def test_the_last_byte_came_before_the_end(server, tmp_path):
@@ -164,15 +192,15 @@ def test_a_slow_server_is_left_at_the_stall_limit(server, tmp_path):
     server.mishaps["file"] = [("slow", 20, 0.05)]  # 400 bytes per second
     start = time.monotonic()
     assert bring(server, tmp_path, manners=manners) == {}
-    assert time.monotonic() - start < 2 and server.count("file") == 2
+    assert time.monotonic() - start < 20 and server.count("file") == 2  # it would have taken 40 minutes
 
 
 def test_a_silent_server_is_left_at_the_stall_limit(server, tmp_path):
     manners = Manners(attempts=1, stall_seconds=0.3)
-    server.mishaps["file"] = [("slow", 500_000, 3)]
+    server.mishaps["file"] = [("slow", 500_000, 30)]
     start = time.monotonic()
     assert "broken off" in bring(server, tmp_path, manners=manners)["file"]
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 20
 
 
 def test_nothing_is_fetched_that_is_there_and_right(server, tmp_path):
@@ -332,8 +360,6 @@ def test_two_downloads_into_one_folder_are_refused(tmp_path):
 
 
 def test_a_touched_file_is_right_and_an_edited_one_is_not(tmp_path):
-    import os
-
     path = tmp_path / "a"
     path.write_text("a")
     with session_in(tmp_path) as session:

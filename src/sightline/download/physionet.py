@@ -89,7 +89,7 @@ def fetch(asked: Asked, session: fetching.Session, url: str, max_images: int | N
     readings = [name for name in release.listed(_below(asked, path) for path in asked.readings())]
     failed = release.bring(readings, "files of readings")
     selected = asked.read().images
-    images = list(selected["path"] if max_images is None else _first(selected, max_images)["path"])
+    images = list((selected if max_images is None else _first(selected, max_images))["path"].unique())
     for name in images:
         upstream.inside(asked.folder, name, f"images of '{asked.name}'")
     absent = release.unlisted_images(images)

@@ -31,6 +31,8 @@ def download(
         files = session.ledger.files(found.files)
     except web.Denied as error:
         raise DownloadError(f"{error}. The server gives no access to it") from None
+    except OSError as error:
+        raise DownloadError(f"{asked.folder}: {error}; mend that and run again, what came stays") from error
     except (web.Temporary, web.Permanent) as error:
         raise DownloadError(f"{error}; what came stays, run again") from None
     finally:
