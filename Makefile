@@ -10,8 +10,16 @@ READY  := $(VENV)/.ready
 # libraries that check ours and do not install beside it (tests/oracles)
 ORACLES := gradcam_library quantus_library pysaliency_library
 
-.PHONY: demo test lint open_cxr planted_truth benchmarks docs methods oracles lock clean
+.PHONY: demo test lint open_cxr mnist pets planted_truth benchmarks docs methods oracles lock clean
 .DEFAULT_GOAL := demo
+
+# data/<name> becomes a link to a folder of the real data, for each name=folder
+LINK := $(RUN)python -c "import os, pathlib, sys; \
+	  root = pathlib.Path(os.environ.get('SIGHTLINE_REAL_DATA', '../shared/real')).resolve(); \
+	  root.is_dir() or exit(f'{root}: no such folder; set SIGHTLINE_REAL_DATA'); \
+	  pathlib.Path('data').mkdir(exist_ok=True); \
+	  [(link.unlink() if link.is_symlink() else None, link.symlink_to(root / folder)) for link, folder in \
+	   ((pathlib.Path('data') / name, folder) for name, folder in (pair.split('=') for pair in sys.argv[1:]))]"
 
 demo: $(READY)          ## the demo study: a phantom, from raw files to results/demo/report.html
 	$(SNAKEMAKE)
@@ -27,14 +35,16 @@ lint: $(READY)
 	PATH="$(abspath $(VENV))/bin:$$PATH" $(RUN)snakemake --lint
 
 open_cxr: $(READY)      ## real films and gaze; SIGHTLINE_REAL_DATA names the folder they lie in
-	$(RUN)python -c "import os, pathlib; \
-	  root = pathlib.Path(os.environ.get('SIGHTLINE_REAL_DATA', '../shared/real')).resolve(); \
-	  root.is_dir() or exit(f'{root}: no such folder; set SIGHTLINE_REAL_DATA'); \
-	  pathlib.Path('data').mkdir(exist_ok=True); \
-	  [(link.unlink() if link.is_symlink() else None, link.symlink_to(root / folder)) for link, folder in \
-	   ((pathlib.Path('data') / name, folder) for name, folder in \
-	    (('kermany', 'cxr_kermany_pediatric'), ('covid', 'cxr_covid_open'), ('andersson', 'gaze_andersson_images')))]"
+	$(LINK) kermany=cxr_kermany_pediatric covid=cxr_covid_open andersson=gaze_andersson_images
 	$(SNAKEMAKE) --configfile config/open_cxr.yaml
+
+mnist: $(READY)         ## real digits, eight techniques under six transformations; SIGHTLINE_REAL_DATA as above
+	$(LINK) digits=mnist_idx
+	$(SNAKEMAKE) --configfile config/mnist.yaml
+
+pets: $(READY)          ## 26 photographs of cats and dogs, in the same way: a trial of colour pictures in folders
+	$(LINK) pets=pets_oxford
+	$(SNAKEMAKE) --configfile config/pets.yaml
 
 planted_truth: $(READY) ## does the truth that the phantom plants come out?
 	$(SNAKEMAKE) --configfile config/planted_truth.yaml

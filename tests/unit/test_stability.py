@@ -239,6 +239,17 @@ def test_the_map_is_shown_as_it_was_made_on_the_altered_image(kind):
     assert found.maps[kind, "am1"] == "not applicable" and found.signed == {"gradient"}
 
 
+def test_colours_are_altered_as_the_model_sees_them():
+    class Coloured(Stored):
+        picture = np.random.default_rng(1).integers(0, 255, (20, 20, 3), dtype=np.uint8)
+
+    for kind in ("rotate180", "speckle"):
+        condition = Condition(kind, {"deviation": 1.0} if kind == "speckle" else {})
+        found = altered.build("i", {kind: condition}, {}, Coloured(), 20, 3).images[kind]
+        assert (found == condition.pixels(Coloured.picture[None], ["i"], 3, True)[0]).all()
+        assert found.shape == (20, 20, 3) and (found != Coloured.picture).any()
+
+
 # ---- where it stands
 
 

@@ -18,8 +18,8 @@ from sightline.report.cases import Shown
 class Altering(Protocol):
     """What alters images: `sightline.attribution.condition.Condition`."""
 
-    def pixels(self, stored: np.ndarray, images: Sequence[str], seed: int) -> np.ndarray:
-        """The altered pixels (B, H, W) of `stored` ones of `images`, from the study's seed."""
+    def pixels(self, stored: np.ndarray, images: Sequence[str], seed: int, coloured: bool) -> np.ndarray:
+        """The altered pixels, like `stored` (B, H, W) or (B, H, W, 3), from the study's seed."""
 
     def placed(self, frame: Frame) -> Frame:
         """Where these lie, given where the stored ones do."""
@@ -68,8 +68,10 @@ def build(
     `shown` gives (condition, method) -> where its map comes from; a map that is not there is its status.
     """
     stored, frame = pixels.get(image, side, "explain"), pixels.frame(image, side, "explain")
+    coloured = stored.ndim == 3
     images = {
-        name: condition.pixels(stored[None], [image], study_seed)[0] for name, condition in conditions.items()
+        name: condition.pixels(stored[None], [image], study_seed, coloured)[0]
+        for name, condition in conditions.items()
     }
     maps = {}
     for (name, method), one in shown.items():
