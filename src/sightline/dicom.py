@@ -10,6 +10,8 @@ from __future__ import annotations
 import io
 import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,21 +86,42 @@ def picture(data: bytes, shape: tuple[int, int], window: str = "full") -> np.nda
     """
     if window not in WINDOWS:
         raise ValueError(f"unknown window: {window!r}; expected one of {', '.join(WINDOWS)}")
+    values, elements = _read(data, shape)
+    with _faults():
+        if values.ndim == 3:
+            return _spread(values.astype(np.float32) @ LUMA, None, inverted=False)
+        return _grey(values, elements, window)
+
+
+def stored(data: bytes) -> np.ndarray:
+    """The stored values of a DICOM file's bytes, whole numbers (H, W) or (H, W, 3): as masks are read.
+
+    Nothing is rescaled, inverted or windowed. Raises `ValueError` as `picture`.
+    """
+    return _read(data, None)[0]
+
+
+def _read(data: bytes, shape: tuple[int, int] | None) -> tuple[np.ndarray, Dataset]:
+    """The stored values of a picture (of `shape`, where given), and the elements before it."""
     if DEFLATED in data[:4096]:
         raise Refused("is deflated; store it uncompressed")
+    with _faults():
+        elements = _parsed(io.BytesIO(data))
+        _check(elements, shape or (elements.get("Rows"), elements.get("Columns")))
+        _check_compression(elements, data)
+        return _decoded(elements, data), elements
+
+
+@contextmanager
+def _faults() -> Iterator[None]:
+    """What parsers and decoders raise on bytes of any kind, as `Refused`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's, about values that do no harm
         try:
-            elements = _parsed(io.BytesIO(data))
-            _check(elements, shape)
-            _check_compression(elements, data)
-            values = _decoded(elements, data)
-            if values.ndim == 3:
-                return _spread(values.astype(np.float32) @ LUMA, None, inverted=False)
-            return _grey(values, elements, window)
+            yield
         except (Refused, MemoryError):
             raise
-        except Exception as error:  # of parsers and decoders, on bytes of any kind
+        except Exception as error:
             said = next(iter(str(error).splitlines()), "") or type(error).__name__
             raise Refused(f"is damaged ({said}); {AGAIN}") from error
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from sightline import dicom
 from sightline.errors import DatasetError
 
 LOSSY_HALF = 128  # a JPEG's zeros are not zero: half of white parts the two
-MOST_PIXELS = 200_000_000  # of one mask; more is taken for a decompression bomb
 
 
 def polygons(text: str) -> list[np.ndarray]:
@@ -65,39 +66,18 @@ def pixels(path: Path) -> np.ndarray:
     Raises `ValueError` with the reason where the file is missing, damaged or holds several pictures.
     """
     try:
-        if is_dicom(path):
-            values = dicom_pixels(path)
+        data = path.read_bytes()
+        if dicom.is_dicom(data):
+            values = dicom.stored(data)
         else:
-            with Image.open(path) as opened:
-                if opened.width * opened.height > MOST_PIXELS:
+            with Image.open(io.BytesIO(data)) as opened:
+                if opened.width * opened.height > dicom.MOST_PIXELS:
                     raise Image.DecompressionBombError(f"{opened.width} x {opened.height} pixels")
                 plain = opened.convert("RGB") if opened.mode in ("P", "RGBA", "LA") else opened
                 values = np.asarray(plain)
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"cannot be read ({error}); replace the file") from error
     return values if values.ndim == 2 else values.max(axis=2)
-
-
-def dicom_pixels(path: Path) -> np.ndarray:
-    """The stored values of a DICOM file of one grey picture, (H, W), without rescaling or window.
-
-    Raises `ValueError` with the reason where they cannot be decoded.
-    """
-    import pydicom
-
-    try:
-        values = pydicom.dcmread(path).pixel_array
-    except Exception as error:  # pydicom and its decoders raise of every kind on damaged bytes
-        raise ValueError(f"cannot be decoded ({type(error).__name__}: {error}); replace the file") from error
-    if values.ndim != 2:
-        raise ValueError(f"holds an array of shape {values.shape}, expected one grey picture")
-    return values
-
-
-def is_dicom(path: Path) -> bool:
-    """Whether the file says that it is DICOM, at byte 128. Raises `OSError` where it cannot be read."""
-    with open(path, "rb") as file:
-        return file.read(132)[128:] == b"DICM"
 
 
 def is_lossy(path: Path) -> bool:
