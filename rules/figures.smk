@@ -216,6 +216,7 @@ rule report:
         ],
         summary=rules.summarise.output.summary,
         comparisons=rules.summarise.output.comparisons,
+        contrasts=rules.summarise.output.contrasts,
         classification=rules.summarise_classification.output.classification,
         map_summary=rules.summarise_maps.output[0],
         agreements=rules.summarise_agreements.output if study.agreements else [],

@@ -17,6 +17,7 @@ if __name__ == "__main__":
             question=study["question"],
             summary=tables.read("summary", inputs.summary),
             comparisons=tables.read("comparisons", inputs.comparisons),
+            contrasts=tables.read("contrasts", inputs.contrasts),
             classification=tables.read("classification", inputs.classification),
             agreements=tables.read_all("agreement_summary", inputs.agreements),
             maps=tables.read("map_summary", inputs.map_summary),

@@ -11,8 +11,13 @@ from matplotlib.figure import Figure
 
 from sightline.figures import forest, rows, style, words
 
-LOOKS = ((style.FIRST, "o"), (style.SECOND, "s"), (style.THIRD, "^"), ("#CC79A7", "v"))
-ORDER = ("normal", "abnormal")
+LOOKS = (
+    *((style.FIRST, "o"), (style.SECOND, "s"), (style.THIRD, "^"), ("#CC79A7", "v")),
+    *(("#56B4E9", "D"), ("#882255", "P"), ("#999933", "X"), ("#1b1b1b", "*")),
+)
+ORDER = ("normal", "abnormal", "correct", "wrong")
+OUTCOMES = ("true positive", "false negative", "true negative", "false positive")
+SIZES = ("small", "medium", "large")  # what follows names the cuts
 
 
 def draw(
@@ -49,6 +54,18 @@ def _of(summary: pd.DataFrame, stratum: str, center_bias: str | None) -> pd.Data
     return rows.without_idle(frame[most > 0])
 
 
+def _levels(frame: pd.DataFrame) -> list[str]:
+    """The levels in a reader's order: good before bad, small before large, else by name."""
+    sized = [f"{size} (" for size in SIZES]
+    known = {name: index for index, name in enumerate([*ORDER, *OUTCOMES])}
+
+    def place(level: str) -> tuple[int, str]:
+        size = next((index for index, start in enumerate(sized) if level.startswith(start)), None)
+        return (known.get(level, len(known)) if size is None else size, level)
+
+    return sorted(set(frame["level"]), key=place)
+
+
 def _empty(summary: pd.DataFrame, stratum: str) -> list[str]:
     """The levels that no image with a reference has: "normal against finding"."""
     frame = summary[summary["stratum"] == stratum]
@@ -59,8 +76,17 @@ def _empty(summary: pd.DataFrame, stratum: str) -> list[str]:
     ]
 
 
+def _overlapping(summary: pd.DataFrame, frame: pd.DataFrame) -> bool:
+    """Whether the levels of some row hold more images than the row over all images."""
+    keys = [*rows.PLACE, "model", "method", "reading", "metric", "center_bias", "condition"]
+    held = frame.groupby(keys)["images"].sum()
+    return bool(
+        (held > summary[summary["stratum"] == ""].set_index(keys)["images"].reindex(held.index)).any()
+    )
+
+
 def _series(frame: pd.DataFrame) -> list[forest.Series]:
-    levels = words.ordered(frame["level"], ORDER)
+    levels = _levels(frame)
     result = []
     for index, level in enumerate(levels):
         colour, marker = LOOKS[index % len(LOOKS)]
@@ -87,7 +113,7 @@ def caption(
     frame = _of(summary, stratum, center_bias)
     if frame.empty:
         return f"Do the scores depend on '{words.plain(stratum)}'? No image here has such a group."
-    levels = words.ordered(frame["level"], ORDER)
+    levels = _levels(frame)
     counts = "; ".join(
         f"{words.plain(level)}: {words.span(frame.loc[frame['level'] == level, 'images'])} images"
         for level in levels
@@ -97,8 +123,14 @@ def caption(
         f"Do the scores against {rows.named(rows.places(frame))} depend on the group of the image "
         f"({' or '.join(map(words.plain, levels))}, by '{words.plain(stratum)}')?",
         f"Marks are means, bars their intervals ({words.made_by(frame)}); n: {counts}.",
+        "The level depends on the model's seed: an image may belong to one level under one seed and to "
+        "another under the next, and counts in each."
+        if _overlapping(summary, frame)
+        else "",
         words.cut(frame),
-        "Dashed line: chance.",
+        "Dashed line: chance."
+        if frame["metric"].map(lambda name: words.metric(name).chance).notna().any()
+        else "",
         f"Not drawn, for no image has it: {'; '.join(empty)}." if empty else "",
         f"Diamonds: published values ({words.cited(values['source'])})." if len(values) else "",
     ]

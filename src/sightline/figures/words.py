@@ -28,7 +28,8 @@ AREA_METRICS = (
     "pointing_game",
     "pixel_precision",
 )  # whose chance is the region's share of the area
-GAZE_METRICS = ("sauc", "sncc", "ncc", "sauc_sampled")  # that only a reference with gaze has
+# that a reference with gaze has, and of the regions those with a center bias
+GAZE_METRICS = ("sauc", "sncc", "ncc", "sauc_sampled")
 REGION_METRICS = (  # that only a region has
     *("mass_over_area", "mass_inside", "pointing_game", "iou_otsu", "iou_quantile", "iou_tuned", "iou_max"),
     *("pixel_precision", "pixel_recall"),
@@ -37,7 +38,7 @@ REGION_METRICS = (  # that only a region has
 # which metric speaks for a reference: the first that was scored
 MAIN_GAZE, MAIN_REGION = (
     ("sauc", "sncc", "auc", "ncc"),
-    ("mass_over_area", "mass_inside", "pointing_game", "auc"),
+    ("sauc", "mass_over_area", "mass_inside", "pointing_game", "auc"),
 )
 
 SUPERSCRIPT = str.maketrans(
@@ -90,7 +91,7 @@ def kind(name: str) -> str:
 def is_region(metrics: Iterable[str], reference: str = "") -> bool:
     """Whether a reference scored by `metrics` is a region; with AUC alone it is, unless it is called gaze."""
     found = set(metrics)
-    return not found & set(GAZE_METRICS) and (bool(found & set(REGION_METRICS)) or reference != "gaze")
+    return bool(found & set(REGION_METRICS)) or (not found & set(GAZE_METRICS) and reference != "gaze")
 
 
 def main_metric(metrics: Iterable[str], reference: str = "") -> str | None:

@@ -113,7 +113,8 @@ def _region(here: pd.DataFrame, compared: pd.DataFrame, plan: Plan, area: float 
         return ""
     primary, region = maps.iloc[0], words.plain(here["reference"].iloc[0])
     if metric == "mass_inside":
-        share = f", whose share of the area is {area:.2f}" if area is not None else ""
+        size = "" if area is None else f"{area:.2f}" if area >= 0.1 else words.short(area)
+        share = f", whose share of the area is {size}" if size else ""
         told = [f"{_name(primary)} has {words.estimate(primary)} of its mass inside {region}{share}"]
     else:
         told = [

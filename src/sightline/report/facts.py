@@ -29,11 +29,14 @@ class Plan:
     """What the configuration says and no table does: its order, and which datasets may be passed on.
 
     `places` are (dataset, reference), `maps` (model, method, reading); the first map is the primary one.
+    `parts` are the regions that are to be found (with a center bias, or taken out of others), each with the
+    regions that are the image without it.
     """
 
     places: Sequence[tuple[str, str]] = ()
     maps: Sequence[tuple[str, str, str]] = ()
     redistributable: Mapping[str, bool] = field(default_factory=dict)
+    parts: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def plan(study: Mapping[str, Any]) -> Plan:
@@ -55,7 +58,15 @@ def plan(study: Mapping[str, Any]) -> Plan:
         ],
         [(model, *reading) for model in study["models"] for reading in read],
         {name: bool(one.get("redistributable")) for name, one in study["datasets"].items()},
+        _parts(study["references"]),
     )
+
+
+def _parts(references: Mapping[str, Mapping]) -> dict[str, list[str]]:
+    """The regions to be found -> the regions that they are taken out of."""
+    taken = {name: one["minus"] for name, one in references.items() if one.get("minus")}
+    found = [name for name, one in references.items() if one.get("center_bias") or name in taken.values()]
+    return {name: [part for part, minus in taken.items() if minus == name] for name in found}
 
 
 def asked(study: Mapping[str, Any], areas: Areas, altering: Sequence[str] = ()) -> list[Asked]:

@@ -11,7 +11,7 @@ from sightline import tables
 from sightline.errors import ConfigError
 from sightline.figures import rows, words
 from sightline.figures.trust import Asked
-from sightline.report import page, trust_answers, trust_tables
+from sightline.report import page, prediction_answers, trust_answers, trust_tables
 from sightline.report.answers import SHARED, answer
 from sightline.report.facts import Plan
 from sightline.report.page import Picture, Points, Pre, Section, Table, Terms
@@ -19,6 +19,7 @@ from sightline.report.report_tables import (
     classification_table,
     cohort_table,
     comparisons_tables,
+    contrasts_tables,
     leave_out_table,
     scores_tables,
     skipped_table,
@@ -65,6 +66,7 @@ class Evidence:
     question: str
     summary: pd.DataFrame = field(default_factory=lambda: tables.empty("summary"))
     comparisons: pd.DataFrame = field(default_factory=lambda: tables.empty("comparisons"))
+    contrasts: pd.DataFrame = field(default_factory=lambda: tables.empty("contrasts"))
     classification: pd.DataFrame = field(default_factory=lambda: tables.empty("classification"))
     agreements: pd.DataFrame = field(default_factory=lambda: tables.empty("agreement_summary"))
     maps: pd.DataFrame = field(default_factory=lambda: tables.empty("map_summary"))
@@ -90,7 +92,10 @@ def render(evidence: Evidence) -> str:
         raise ConfigError(
             f"report.publish_images: {evidence.publish_images!r}; expected one of {', '.join(PRIVACY)}"
         )
-    sentences = answer(
+    sentences = prediction_answers.answers(
+        evidence.summary, evidence.contrasts, evidence.plan, evidence.areas, evidence.center_bias
+    )
+    sentences += answer(
         evidence.summary,
         evidence.classification,
         evidence.comparisons,
@@ -172,6 +177,9 @@ def _tables(evidence: Evidence, name: str) -> list[Table]:
             *scores_tables(rows.arranged(evidence.summary, evidence.plan.places), evidence.center_bias),
             *comparisons_tables(rows.arranged(evidence.comparisons, evidence.plan.places)),
         ]
+    if name == "strata":
+        places = rows.arranged(evidence.contrasts, evidence.plan.places)
+        return contrasts_tables(places, evidence.summary, evidence.center_bias)
     if name == "trust":
         return trust_tables.tables_of(evidence.summary, evidence.agreements, evidence.maps)
     if name == "center_bias" and len(evidence.summary):
@@ -223,7 +231,8 @@ TERMS = {
     ),
     "Baselines": (
         "Interobserver: one reader against the others (inside a region: one reader's gaze as the map). "
-        "Lung hull: the convex hull of the lungs as a map. Center bias: the average gaze as a map; "
+        "Lung hull: the convex hull of the lungs as a map. Center bias: the average gaze (against a region "
+        "with a center bias of its own: the average region) as a map; "
         "the shuffled metrics hold maps against just that, so that it scores low there by construction. "
         "Uniform noise: a map of independent values."
     ),
