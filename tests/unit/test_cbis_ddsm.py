@@ -520,6 +520,8 @@ def test_an_abnormality_may_be_the_unit(whole):
         assert values_of(found.strata, name)["abnormalities"] == "2+"
         np.testing.assert_array_equal(mask_of(found, name, whole), lesion(name))
     assert found.masks["index"].eq(0).all()
+    first = found.cohort[found.cohort["step"] == 0].set_index("flow").loc["training"]
+    assert first[["filter", "images", "subjects"]].tolist() == ["abnormalities of the tables", 8, 4]
     assert len(read(whole, unit="abnormality", mixed="excluded").images) == 7, "each has its own label"
 
 

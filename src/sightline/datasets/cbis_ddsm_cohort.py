@@ -15,7 +15,8 @@ def chosen(
     each filter leaves: (its name, their table)."""
     by = "image_patient" if unit == "image" else "mask_patient"
     found = found.assign(image=found[by])
-    steps = [(f"{unit}s of the tables", cbis_ddsm_tables.images(found, by))]
+    units = "images" if unit == "image" else "abnormalities"
+    steps = [(f"{units} of the tables", cbis_ddsm_tables.images(found, by))]
     if without_callback == "excluded":
         found = found[found["pathology"] != cbis_ddsm_tables.WITHOUT_CALLBACK]
         steps.append(("called back", cbis_ddsm_tables.images(found, by)))
