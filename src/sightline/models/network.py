@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import ModuleType
 
 import torch
@@ -45,6 +46,16 @@ def build(name: str, outputs: int, seed: int, **options: object) -> nn.Module:
     if not isinstance(network, nn.Module):
         raise ConfigError(f"architecture {name}: build gives a {type(network).__name__}, not an nn.Module")
     return network.train()
+
+
+def start(name: str, network: nn.Module, say: Callable[[str], object], **options: object) -> str:
+    """Give `network`, as `build` made it, the first weights that its options name; returns whose they are.
+
+    "random" where the architecture has no function `start`: those that `build` drew. `say` is told warnings.
+    """
+    begin = getattr(architecture(name), "start", None)
+    with torch.random.fork_rng(devices=[]):
+        return "random" if begin is None else begin(network, say, **options)
 
 
 def check(network: nn.Module, outputs: int, side: int) -> None:

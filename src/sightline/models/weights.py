@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import struct
+from collections.abc import Collection
 from pathlib import Path
 
 import torch
@@ -30,15 +31,36 @@ def save(state: dict[str, Tensor], path: str | Path) -> None:
     os.replace(part, path)
 
 
-def load(network: nn.Module, path: str | Path) -> nn.Module:
+def load(network: nn.Module, path: str | Path, apart: Collection[str] = ()) -> nn.Module:
     """`network` with the weights at `path`: safetensors by that suffix, else a PyTorch checkpoint (`read`).
 
-    Raises `DatasetError` where names or shapes differ from the network's, or a weight is not finite.
+    Modules named in `apart` keep theirs, whatever the file has for them. Raises `DatasetError` where names or
+    shapes differ from the network's, or a weight is not finite.
     """
-    state = read(path)
-    check(network, state, path)
+    return fit(network, read(path), path, apart)
+
+
+def fit(
+    network: nn.Module, state: dict[str, Tensor], source: str | Path, apart: Collection[str] = ()
+) -> nn.Module:
+    """`network` with the weights `state`, which came from `source`, in all modules but those named `apart`.
+
+    Raises `DatasetError` as `load`.
+    """
+    state = without(state, apart)
+    check(network, state, source, apart)
     network.load_state_dict(state, strict=False)  # strictly checked above, but for batch counters
     return network
+
+
+def inside(name: str, modules: Collection[str]) -> bool:
+    """Whether the module or tensor called `name` is one of `modules` or belongs to one."""
+    return any(name == one or name.startswith(f"{one}.") for one in modules)
+
+
+def without(state: dict[str, Tensor], apart: Collection[str]) -> dict[str, Tensor]:
+    """`state` less the tensors of the modules named `apart`."""
+    return {name: tensor for name, tensor in state.items() if not inside(name, apart)}
 
 
 def read(path: str | Path) -> dict[str, Tensor]:
@@ -71,9 +93,14 @@ def read(path: str | Path) -> dict[str, Tensor]:
     return _state_dict(content, path)
 
 
-def check(network: nn.Module, state: dict[str, Tensor], path: str | Path) -> None:
-    """Raise `DatasetError`, naming `path`, where names or shapes in `state` are not `network`'s."""
-    expected = network.state_dict()
+def check(
+    network: nn.Module, state: dict[str, Tensor], path: str | Path, apart: Collection[str] = ()
+) -> None:
+    """Raise `DatasetError`, naming `path`, where names or shapes in `state` are not `network`'s.
+
+    Modules of the network named in `apart` are not expected.
+    """
+    expected = without(network.state_dict(), apart)
     # counters of batches came with torch 0.4.1; older checkpoints lack them, and inference reads none
     missing = [name for name in expected if name not in state and not name.endswith("num_batches_tracked")]
     unexpected = [name for name in state if name not in expected]
