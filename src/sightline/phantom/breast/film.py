@@ -72,17 +72,33 @@ def tissue(breast: Breast, pose: Pose, height: int, width: int, muscled: bool = 
     return inside if muscled else inside & (muscle(breast, pose, x, y) > 0)
 
 
-def arrange(mammogram: Mammogram, kinds: Sequence[Kind], size: float, rng: np.random.Generator) -> Mammogram:
+def arrange(
+    mammogram: Mammogram,
+    kinds: Sequence[Kind],
+    size: float,
+    rng: np.random.Generator,
+    reserved: tuple[int, int, int, int] | None = None,
+    at_wall: bool = False,
+) -> Mammogram:
     """`mammogram` with lesions of these `kinds`, in order, each where no other is, inside the breast.
 
-    `size` scales them. Where no room is left, lesions shrink to what there is.
+    `size` scales them; where no room is left, lesions shrink to what there is. `reserved` is a box (film
+    pixels, both ends inside) that they leave free; `at_wall` lays the first one across the film's edge at the
+    chest wall.
     """
     zoom, shape = working(*mammogram.size)
     free = tissue(mammogram.breast, mammogram.pose, *mammogram.size, muscled=False)
+    if reserved:
+        left, top, right, bottom = reserved
+        if mammogram.side == "RIGHT":
+            left, right = mammogram.width - 1 - right, mammogram.width - 1 - left
+        free[int(top * zoom) : int(bottom * zoom) + 2, int(left * zoom) : int(right * zoom) + 2] = False
     found = []
-    for kind in kinds:
+    for number, kind in enumerate(kinds):
         own = rng.spawn(1)[0]  # apart, so that one lesion's shape moves no other
-        lesion = lesions.place(kind, free if free.any() else free | True, mammogram.width, zoom, size, own)
+        where = free if free.any() else np.ones(shape, bool)
+        wall = at_wall and number == 0
+        lesion = lesions.place(kind, where, mammogram.width, zoom, size, own, wall)
         found.append(lesion if mammogram.side == "LEFT" else lesion.mirrored(mammogram.width))
         taken = np.zeros(shape, np.uint8)
         points = (lesion.outline + 0.5) * zoom - 0.5

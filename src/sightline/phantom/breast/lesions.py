@@ -41,6 +41,7 @@ class Lesion:
     radii: np.ndarray  # of a mass: (POINTS,) from the centre to the outline, at equal angles; else empty
     spicules: np.ndarray  # (n,) angles
     specks: np.ndarray  # (n, 5): x, y, half length, half width, angle
+    turned: bool = False  # whether it lies on a right film, mirrored
 
     @property
     def box(self) -> tuple[float, float, float, float]:
@@ -50,6 +51,8 @@ class Lesion:
 
     def mask(self, height: int, width: int) -> np.ndarray:
         """The outline filled: bool (height, width)."""
+        if self.turned:  # exactly what was drawn
+            return self.mirrored(width).mask(height, width)[:, ::-1]
         drawn = np.zeros((height, width), np.uint8)
         cv2.fillPoly(drawn, [np.round(self.outline * (1 << SHIFT)).astype(np.int32)], 1, cv2.LINE_8, SHIFT)
         return drawn.astype(bool)
@@ -59,7 +62,7 @@ class Lesion:
         outline, specks = self.outline * (-1, 1) + (width - 1, 0), self.specks.copy()
         specks[:, 0] = width - 1 - specks[:, 0]
         centre = (width - 1 - self.centre[0], self.centre[1])
-        return replace(self, outline=outline, centre=centre, specks=specks)
+        return replace(self, outline=outline, centre=centre, specks=specks, turned=not self.turned)
 
 
 def room(tissue: np.ndarray) -> np.ndarray:
@@ -69,18 +72,31 @@ def room(tissue: np.ndarray) -> np.ndarray:
 
 
 def place(
-    kind: Kind, tissue: np.ndarray, width: int, zoom: float, size: float, rng: np.random.Generator
+    kind: Kind,
+    tissue: np.ndarray,
+    width: int,
+    zoom: float,
+    size: float,
+    rng: np.random.Generator,
+    at_wall: bool = False,
 ) -> Lesion:
     """A lesion where `tissue` (bool (h, w), `zoom` of its pixels to one of the film's) has room for it.
 
     `width`: of the film, in pixels; `size`: factor on the lesion's usual size. Where the tissue is too small
-    for it, the lesion shrinks.
+    for it, the lesion shrinks. `at_wall`: where there is room, across the film's edge at the chest wall; its
+    outline is cut one pixel outside.
     """
-    free = room(tissue)
-    # from the film's left edge too: a lesion at the chest wall would be cut
-    free = np.minimum(free, np.arange(1, tissue.shape[1] + 1, dtype=np.float32)[None])
+    free, across = room(tissue), np.arange(1, tissue.shape[1] + 1, dtype=np.float32)[None]
     low, high = SIZE[kind.lesion]
-    radius = min(size * rng.uniform(low, high) * width, 0.95 * float(free.max()) / zoom)
+    radius = size * rng.uniform(low, high) * width
+    if at_wall:
+        column = int(0.6 * radius * zoom)
+        rows = np.flatnonzero(free[:, column] >= radius * zoom)
+        if rows.size:
+            lesion = grown(kind, (0.6 * radius, (int(rng.choice(rows)) + 0.5) / zoom - 0.5), radius, rng)
+            return replace(lesion, outline=np.maximum(lesion.outline, (-1, -np.inf)))
+    free = np.minimum(free, across)
+    radius = min(radius, 0.95 * float(free.max()) / zoom)
     ys, xs = np.nonzero(free >= min(radius * zoom + 0.5, float(free.max())))
     pick = int(rng.integers(len(ys)))
     x, y = ((xs[pick] + 0.5) / zoom - 0.5, (ys[pick] + 0.5) / zoom - 0.5)

@@ -22,26 +22,30 @@ def lay_out(
     evaluated: bool,
     seed: int,
     settings: dict,
+    at_wall: bool = False,
 ) -> Mammogram:
     """The film of (patient, side, view) with lesions of these `kinds`; what differs follows from `seed`.
 
     `density`: of the breast, 1 to 4; `evaluated`: whether the film tests, so that a marker follows no label
-    there; `settings`: height, width, size_variation, lesion_size and marker of a writer.
+    there; `settings`: height, width, size_variation, lesion_size and marker of a writer;
+    `at_wall`: whether the first lesion lies across the film's edge.
     """
     patient, side, view = film
     rng = generator(seed, "phantom", "film", *film)
     vary = 1 + settings["size_variation"] * rng.uniform(-1, 1, 2)
     height, width = (round(settings[name] * by) for name, by in zip(("height", "width"), vary))
     breast = draw_breast(generator(seed, "phantom", "breast", patient, side), density)
-    marker = None
+    corner = marker = None
     if settings["marker"] is not None:
         shortcut = Shortcut(**settings["marker"])
         label = LABELS[any(kind.malignant for kind in kinds)]
         draw = generator(seed, "phantom", "marker", *film).random()
+        corner = shortcut.box(height, width)  # kept free, marker or not
         if shortcut.present(label == shortcut.label, evaluated, draw):
-            marker = shortcut.box(height, width)
+            marker = corner
     plain = Mammogram(side, height, width, breast, pose(rng, view), (), marker)
-    return arrange(plain, kinds, settings["lesion_size"], generator(seed, "phantom", "place", *film))
+    rng = generator(seed, "phantom", "place", *film)
+    return arrange(plain, kinds, settings["lesion_size"], rng, corner, at_wall)
 
 
 def draw(
