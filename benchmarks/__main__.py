@@ -23,6 +23,7 @@ NAMES = (
     "intervals",
     "coverage",
     "training",
+    "dicom",
     "demo",
     "dry_run",
 )
