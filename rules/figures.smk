@@ -18,6 +18,7 @@ rule plot_cohort:
 rule plot_models:
     input:
         curves=per_trained(rules.train.output.curves),
+        trainings=per_trained(rules.train.output.trainings),
         classification=rules.summarise_classification.output.classification,
     output:
         figures=["<study>/figures/curves.svg", "<study>/figures/classification.svg"],
@@ -28,7 +29,6 @@ rule plot_models:
         "../envs/sightline.yaml"
     params:
         published=study.config["report"]["published"],
-        select_by={model: study.recipe_of(model)["select_by"] for model in study.models},
     script:
         "../scripts/plot_models.py"
 

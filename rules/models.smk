@@ -16,6 +16,7 @@ rule train:
     output:
         weights="<study>/models/{model}/seed{seed}/weights.safetensors",
         curves="<study>/models/{model}/seed{seed}/curves.parquet",
+        trainings="<study>/models/{model}/seed{seed}/trainings.parquet",
         predictions="<study>/models/{model}/seed{seed}/predictions.parquet",
     log:
         "<study>/logs/train/{model}.seed{seed}.log",

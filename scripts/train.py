@@ -12,7 +12,7 @@ from sightline.randomness import derived_seed
 
 
 def train(inputs, outputs, params, axes: dict, chosen_device: str) -> None:
-    """Train (or load the given weights), then write weights, curves and predictions on the test split."""
+    """Train (or load the given weights), then write weights, curves, what was done, and test predictions."""
     images = tables.read("images", inputs.images[0])
     labels = tables.read("labels", inputs.labels[0])
     store = open_store(inputs.prepared[0], inputs.pixels[0])
@@ -27,24 +27,29 @@ def train(inputs, outputs, params, axes: dict, chosen_device: str) -> None:
     net = network.build(params.architecture, len(params.labels), seed, **params.arguments)
     network.check(net, len(params.labels), recipe.side)
     where = device.named(chosen_device)
+    identity = seals.identity(params, [inputs.images[0], inputs.labels[0], inputs.prepared[0]])
     if params.weights is None:
-        fit = training.fit(
+        initial = network.start(params.architecture, net, print, **params.arguments)
+        done = training.fit(
             net,
             of_split("train", "train"),
             of_split("validate", "explain"),
             recipe,
             seed,
             checkpoint=f"{outputs.weights}.checkpoint",
-            identity=seals.identity(params, [inputs.images[0], inputs.labels[0], inputs.prepared[0]]),
+            # pretrained weights may be had on one day and not on another
+            identity=f"{identity}, {initial}",
             device=where,
         )
-        net.load_state_dict(fit.best_state)
-        curves = fit.curves
+        net.load_state_dict(done.best_state)
+        curves = done.curves
     else:
-        weights.load(net, params.weights.format(**axes))
-        curves = pd.DataFrame(columns=["epoch", "quantity", "value"])
+        given = params.weights.format(**axes)
+        weights.load(net, given)
+        initial, done, curves = f"given {given}", None, pd.DataFrame(columns=["epoch", "quantity", "value"])
     weights.save(net.state_dict(), outputs.weights)
     tables.write("curves", curves.assign(**axes), outputs.curves)
+    tables.write("trainings", training.account(net, initial, done).assign(**axes), outputs.trainings)
     predictions = predict(net, of_split("test", "explain"), params.batch, where)
     dataset = images["dataset"].iloc[0]
     tables.write(

@@ -161,6 +161,20 @@ SCHEMAS: dict[str, Schema] = {
         },
     ),
     # ---- what a model gives
+    "trainings": _schema(
+        "model seed",
+        {
+            "model": TEXT,
+            "seed": INTEGER,
+            "epochs": INTEGER,  # that were run; 0 where finished weights were given
+            "best_epoch": INTEGER,  # whose weights were kept, from 1
+            "stopped": TEXT,  # epochs: all were run | patience: none was better for so long | given
+            "parameters": INTEGER,
+            "trained": INTEGER,  # parameters that training moves
+            "initial": TEXT,  # first weights: random | random: why | pretrained: whose | file ... | given ...
+        },
+        optional="best_epoch",
+    ),
     "curves": _schema(
         "model seed epoch quantity",
         {"model": TEXT, "seed": INTEGER, "epoch": INTEGER, "quantity": TEXT, "value": REAL},

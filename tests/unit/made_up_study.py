@@ -294,6 +294,24 @@ def curves(epochs: int = 30) -> pd.DataFrame:
     return _conform("curves", pd.DataFrame(rows))
 
 
+def trainings() -> pd.DataFrame:
+    rows = [
+        {
+            "model": model,
+            "seed": seed,
+            "epochs": 4,
+            "best_epoch": 2 + seed % 2,
+            "stopped": "epochs",
+            "parameters": 1_000_000,
+            "trained": 1_000_000,
+            "initial": "random",
+        }
+        for model in MODELS
+        for seed in range(5)
+    ]
+    return _conform("trainings", pd.DataFrame(rows))
+
+
 def cohort() -> pd.DataFrame:
     flows = {
         "training": (

@@ -323,18 +323,39 @@ def test_curves_draw_a_line_per_seed_and_their_median():
     assert np.allclose(middle.get_ydata(), table.groupby("epoch")["value"].median())
 
 
-def test_the_kept_epoch_is_the_first_best_one_and_is_marked():
-    table = made_up.curves(4)
-    model = table["model"].iloc[0]
-    rows_of = (table["model"] == model) & (table["seed"] == 0)
-    loss, auc = rows_of & (table["quantity"] == "val_loss"), rows_of & (table["quantity"] == "val_auc")
-    table.loc[loss, "value"], table.loc[auc, "value"] = [0.4, 0.2, 0.2, 0.3], [0.7, 0.6, 0.8, 0.8]
-    by = dict.fromkeys(table["model"], "val_loss")
-    assert curves.kept(table, by)[model, 0] == 2
-    assert curves.kept(table, by | {model: "val_auc"})[model, 0] == 3
-    kept = curves.kept(table, by)
+def test_the_kept_epoch_is_that_of_the_training_and_is_marked():
+    table, trainings = made_up.curves(4), made_up.trainings()
+    kept = curves.kept(trainings)
+    assert kept["ag_sononet", 0] == 2 and len(kept) == 10
     dots = [line for line in curves.draw(table, kept).axes[0].lines if line.get_marker() == "o"]
-    assert len(dots) == 10 and "Dots" in curves.caption(table, kept) and "Dots" not in curves.caption(table)
+    assert len(dots) == 10 and {float(line.get_xdata()[0]) for line in dots} == {2.0, 3.0}
+    assert "Dots" in curves.caption(table, kept) and "Dots" not in curves.caption(table)
+    given = trainings.assign(best_epoch=None, epochs=0, initial="given weights.pth", trained=0)
+    assert curves.kept(given) == {}
+    assert curves.caption(table, {}, given) == curves.caption(table)
+
+
+def test_the_caption_of_curves_tells_what_training_began_with():
+    table, trainings = made_up.curves(4), made_up.trainings()
+    assert curves.caption(table, None, trainings) == curves.caption(table)
+    other = trainings["model"] == "ag_sononet"
+    trainings.loc[other, "initial"] = "random: the pretrained weights of resnet18 were unreachable"
+    trainings.loc[other, "trained"] = 1025
+    said = curves.caption(table, None, trainings)
+    assert "ag sononet began with: random: the pretrained weights of resnet18 were unreachable." in said
+    assert "ag sononet: 1,025 of 1,000,000 weights were trained." in said
+    assert "sononet16" not in said
+
+
+def test_accuracy_is_drawn_for_the_models_that_have_it():
+    table = made_up.curves(4)
+    last = sorted(set(table["model"]))[-1]
+    more = table[(table["model"] == last) & (table["quantity"] == "val_auc")]
+    both = pd.concat([table, more.assign(quantity="val_accuracy"), more.assign(quantity="train_accuracy")])
+    visible = [axes for axes in curves.draw(both).axes if axes.get_visible()]
+    assert len(visible) == 2 * 2 + 1
+    (panel,) = (axes for axes in visible if axes.get_ylabel() == "accuracy")
+    assert len(panel.lines) == 12
 
 
 def test_classification_is_sorted_best_first_under_the_mean(tmp_path):

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 
+from sightline import tables
 from sightline.classification.auc import auc
 from sightline.errors import ConfigError, DatasetError
 from sightline.models import training
@@ -358,6 +359,26 @@ def test_exclusive_labels_train_and_tell_their_accuracy(tmp_path):
     right = outputs.argmax(axis=1) == validation.targets.argmax(axis=1)
     assert right[alone].mean() == pytest.approx(curves["val_accuracy"].loc[done.best_epoch], abs=0.03)
     assert done.stopped == "epochs"
+
+
+def test_the_account_of_a_training_is_a_row_of_its_table(tmp_path):
+    network = build("sononet16", len(LABELS), 0, width=2)
+    network.features.requires_grad_(False)
+    train, validation = examples()
+    recipe = Recipe.of(SMALL | {"epochs": 3})
+    done = fit(network, train, validation, recipe, 0, tmp_path / "c", "job", progress=str)
+    axes = {"model": "m", "seed": 1}
+    tables.write("trainings", training.account(network, "random", done).assign(**axes), tmp_path / "a")
+    (row,) = tables.read("trainings", tmp_path / "a").to_dict("records")
+    size = sum(weight.numel() for weight in network.parameters())
+    assert row == axes | {
+        "epochs": 3, "best_epoch": done.best_epoch, "stopped": "epochs",
+        "parameters": size, "trained": (4 + 1) * 3, "initial": "random",
+    }  # fmt: skip
+    tables.write("trainings", training.account(network, "given a.pth", None).assign(**axes), tmp_path / "b")
+    (row,) = tables.read("trainings", tmp_path / "b").to_dict("records")
+    assert (row["epochs"], row["stopped"], row["trained"], row["initial"]) == (0, "given", 0, "given a.pth")
+    assert pd.isna(row["best_epoch"])
 
 
 def test_unknown_labels_do_not_train(tmp_path):

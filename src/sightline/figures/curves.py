@@ -13,7 +13,12 @@ from matplotlib.ticker import MaxNLocator
 
 from sightline.figures import style, words
 
-KINDS = {"loss": "binary cross-entropy", "auc": "mean AUC over labels", "rate": "learning rate"}
+KINDS = {
+    "loss": "cross-entropy",
+    "auc": "mean AUC over labels",
+    "accuracy": "accuracy",
+    "rate": "learning rate",
+}
 COLUMNS, HEIGHT = 4, 1.35
 
 
@@ -39,14 +44,16 @@ def draw(curves: pd.DataFrame, best: Mapping[tuple[str, int], int] | None = None
         for index, model in enumerate(models):
             for order, kind in enumerate(kinds):
                 axes = grid[(index // COLUMNS) * len(kinds) + order, index % COLUMNS]
-                axes.set_visible(True)
-                _panel(axes, frame[(frame["model"] == model) & (frame["kind"] == kind)], best or {})
+                part = frame[(frame["model"] == model) & (frame["kind"] == kind)]
+                axes.set_visible(len(part) > 0)  # accuracy is of models whose labels exclude each other
+                _panel(axes, part, best or {})
                 _limits(axes, frame.loc[frame["kind"] == kind, "value"])
                 if order == 0:
                     axes.set_title(words.plain(model), weight="bold")
                 if order == len(kinds) - 1:
                     axes.set_xlabel("epoch")
-                if index % COLUMNS == 0:
+                before = set(models[index - index % COLUMNS : index])
+                if not before & set(frame.loc[frame["kind"] == kind, "model"]):
                     axes.set_ylabel(KINDS.get(kind, words.plain(kind)))
         figure.align_ylabels()
         figure.subplots_adjust(
@@ -116,22 +123,22 @@ def _legend(figure: Figure, frame: pd.DataFrame, best: bool) -> None:
     figure.legend(handles=handles, loc="lower center", ncols=len(handles))
 
 
-def kept(curves: pd.DataFrame, select_by: Mapping[str, str]) -> dict[tuple[str, int], int]:
-    """(model, seed) -> the epoch whose weights were kept: the first best one by its model's `select_by`.
+def kept(trainings: pd.DataFrame) -> dict[tuple[str, int], int]:
+    """(model, seed) -> the epoch whose weights were kept, of those that were trained (table `trainings`)."""
+    found = trainings.dropna(subset=["best_epoch"])
+    keys = zip(found["model"], found["seed"])
+    return {key: int(epoch) for key, epoch in zip(keys, found["best_epoch"])}
 
-    `select_by` gives each model val_loss (the lowest) or val_auc (the highest).
+
+def caption(
+    curves: pd.DataFrame,
+    best: Mapping[tuple[str, int], int] | None = None,
+    trainings: pd.DataFrame | None = None,
+) -> str:
+    """The question, and how many seeds and epochs there are; `best` as in `draw`.
+
+    `trainings` as in `tables` tells what models began with, where that is not what their seeds drew.
     """
-    found = {}
-    for (model, seed), part in curves.groupby(["model", "seed"]):
-        quantity = select_by[model]
-        line = part[part["quantity"] == quantity].sort_values("epoch").set_index("epoch")["value"].dropna()
-        if len(line):
-            found[model, seed] = int(line.idxmin() if quantity == "val_loss" else line.idxmax())
-    return found
-
-
-def caption(curves: pd.DataFrame, best: Mapping[tuple[str, int], int] | None = None) -> str:
-    """The question, and how many seeds and epochs there are; `best` as in `draw`."""
     seeds = words.span(curves.groupby("model")["seed"].nunique()) if len(curves) else "0"
     epochs = words.span(curves.groupby("model")["epoch"].nunique()) if len(curves) else "0"
     return (
@@ -139,4 +146,21 @@ def caption(curves: pd.DataFrame, best: Mapping[tuple[str, int], int] | None = N
         f"(n = {seeds} per model, {epochs} epochs), thick lines their median. No intervals: every run is "
         "shown. The scale of each row is shared by the models and ends at the 99.5th percentile."
         + (" Dots: the epoch whose weights were kept." if best else "")
+        + ("" if trainings is None else _beginnings(trainings))
     )
+
+
+def _beginnings(trainings: pd.DataFrame) -> str:
+    """A sentence for each beginning other than random weights, and for each trunk that was held still."""
+    said = ""
+    for initial, part in trainings[trainings["epochs"] > 0].groupby("initial"):
+        if initial != "random":
+            said += f" {_named(part)} began with: {initial}."
+    partly = trainings[(trainings["trained"] < trainings["parameters"]) & (trainings["epochs"] > 0)]
+    for (trained, parameters), part in partly.groupby(["trained", "parameters"]):
+        said += f" {_named(part)}: {trained:,} of {parameters:,} weights were trained."
+    return said
+
+
+def _named(part: pd.DataFrame) -> str:
+    return ", ".join(words.plain(model) for model in sorted(set(part["model"])))

@@ -91,6 +91,20 @@ def _own_settings(device: str) -> Iterator[None]:
             torch.use_deterministic_algorithms(before[0], warn_only=before[1])
 
 
+def account(network: nn.Module, initial: str, done: Fit | None) -> pd.DataFrame:
+    """One row of the table `trainings`, without model and seed; no `done`: finished weights were given."""
+    sizes = [(weight.numel(), weight.requires_grad) for weight in network.parameters()]
+    row = {
+        "epochs": 0 if done is None else int(done.curves["epoch"].max()),
+        "best_epoch": None if done is None else done.best_epoch,
+        "stopped": "given" if done is None else done.stopped,
+        "parameters": sum(size for size, _ in sizes),
+        "trained": 0 if done is None else sum(size for size, moves in sizes if moves),
+        "initial": initial,
+    }
+    return pd.DataFrame([row]).astype({"best_epoch": "Int64"})
+
+
 def _start(network: nn.Module, recipe: Recipe, steps: int, device: str) -> State:
     # channels last: the same function, 1.25 times as fast on CPUs
     network.to(device=device, memory_format=torch.channels_last)
