@@ -190,7 +190,7 @@ class Client:
 
 
 def _named(error: object) -> str:
-    return str(error) or type(error).__name__ if isinstance(error, BaseException) else str(error)
+    return str(error) or type(error).__name__  # a timeout has no words of its own
 
 
 def refused(url: str, status: int, headers: Any) -> Exception:
