@@ -165,7 +165,7 @@ def write_file(path: Path, patient: str, series: str, role: str, **elements) -> 
         return
     plain = {
         "SeriesInstanceUID": series,
-        "SOPInstanceUID": f"{series}.{('full', 'mask', 'crop').index(role) + 1}",
+        "SOPInstanceUID": f"{series[:-2]}.{('full', 'mask', 'crop').index(role) + 1}",
         "PatientID": patient,
         "SeriesDescription": "full mammogram images" if role == "full" else "ROI mask images",
     }
@@ -177,6 +177,11 @@ def write_tree(
 ) -> None:
     """Tables and files of a layout; where crop and mask are apart, SeriesDescription tells which is which."""
     write_tables(root / ("csv" if layout == "jpeg" else ""), rows)
+    write_files(root, layout, rows)
+
+
+def write_files(root: Path, layout: str, rows: list[dict]) -> None:
+    """The files of rows; where crop and mask are apart, SeriesDescription tells which is which."""
     for (patient, study, series), roles in series_of(rows).items():
         for number, role in enumerate(roles, 1):
             name = f"{number}-a1b2.jpg" if layout == "jpeg" else f"1-{number}.dcm"
@@ -200,6 +205,12 @@ def whole(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("cbis_ddsm")
     write_tree(root)
     return root
+
+
+@pytest.fixture(scope="module")
+def plain(whole) -> dataset.Dataset:
+    """The dataset of that tree without any option."""
+    return read(whole)
 
 
 @pytest.fixture
@@ -330,6 +341,29 @@ def test_the_real_tables_without_a_file(real_tables):
     assert flow[["images", "subjects"]].to_numpy().tolist() == [[114, 31], [64, 31]]
 
 
+@pytest.mark.parametrize("layout", ["series", "retriever"])
+def test_a_part_of_the_real_collection(real_tables, tmp_path, layout):
+    """Files that carry the real UIDs, beside the real tables whole."""
+    rows = []
+    for kind, at in (("mass", [0, 15]), ("calc", [7, 40])):
+        for split in ("train", "test"):
+            name = f"{kind}_case_description_{split}_set.csv"
+            shutil.copyfile(real_tables / name, tmp_path / name)
+            found = pd.read_csv(tmp_path / name, dtype=str).map(str.strip, na_action="ignore")
+            apart = found[PATHS[1]].str.split("/").str[2] != found[PATHS[2]].str.split("/").str[2]
+            wanted = found[PATHS[0]].isin(found[PATHS[0]].iloc[[*at, *np.flatnonzero(apart)[:1]]])
+            rows += found[wanted].to_dict("records")
+    write_files(tmp_path, layout, rows)
+    found = read(tmp_path, partial=True, leak="kept")
+    assert found.skipped.empty and len(found.masks) == len(rows) >= 11
+    assert set(found.images["image"]) == {row[PATHS[0]].split("/")[0] for row in rows}
+    for row in found.masks.itertuples():
+        names = sorted(row_[PATHS[2]].split("/")[0] for row_ in rows if row_[PATHS[0]].startswith(row.image))
+        np.testing.assert_array_equal(
+            mask_of(found, row.image, tmp_path, row.index), lesion(names[row.index])
+        )
+
+
 # ---- layouts
 
 
@@ -410,9 +444,8 @@ def test_line_feeds_in_quotes_and_both_names_of_density(whole):
     pd.testing.assert_frame_equal(again.drop(columns="table"), found.drop(columns="table"))
 
 
-def test_subjects_are_patients_and_the_test_set_is_the_published_one(whole):
-    found = read(whole)
-    images = found.images.set_index("image")
+def test_subjects_are_patients_and_the_test_set_is_the_published_one(whole, plain):
+    images = plain.images.set_index("image")
     assert images.loc["Mass-Training_P_00001_LEFT_CC", "subject"] == "P_00001"
     # the calcification image of P_00003 would train: the patient is in test for masses
     assert "Calc-Training_P_00003_LEFT_CC" not in images.index
@@ -469,8 +502,8 @@ def values_of(table: pd.DataFrame, image: str) -> dict:
     return dict(zip(rows["stratum" if "stratum" in rows else "label"], rows["value"]))
 
 
-def test_labels_of_images(whole):
-    found = read(whole)
+def test_labels_of_images(whole, plain):
+    found = plain
     assert values_of(found.labels, "Mass-Training_P_00001_LEFT_CC") == {"benign": 0.0, "malignant": 1.0}
     assert values_of(found.labels, "Mass-Training_P_00001_LEFT_MLO") == {"benign": 1.0, "malignant": 0.0}
     assert values_of(found.labels, "Mass-Test_P_00003_LEFT_CC") == {"benign": 1.0, "malignant": 0.0}
@@ -494,8 +527,8 @@ def test_films_in_both_tables_that_disagree_are_mixed(whole):
     assert len(alone.images) == 3 and not alone.cohort["flow"].str.startswith("patients").any()
 
 
-def test_strata(whole):
-    found = read(whole)
+def test_strata(plain):
+    found = plain
     common = {"upstream_split": "test", "abnormalities": "1"}
     assert values_of(found.strata, "Mass-Test_P_00003_LEFT_CC") == common | {
         "kind": "both", "view": "CC", "side": "LEFT", "density": "3", "subtlety": "4", "assessment": "4",
@@ -539,6 +572,8 @@ def test_an_abnormality_may_be_the_unit(whole):
         ("patient_id", "", "a patient's id"),
         ("image file path", "000000.dcm", "PatientID/StudyUID/SeriesUID/file"),
         ("ROI mask file path", "../../1.2/1.3/x.dcm", "PatientID/StudyUID/SeriesUID/file"),
+        ("ROI mask file path", "Mass-Training_P_1/../../x.dcm", "PatientID/StudyUID/SeriesUID/file"),
+        ("cropped image file path", "/1.2/1.3/x.dcm", "PatientID/StudyUID/SeriesUID/file"),
     ],
 )
 def test_a_malformed_row_is_named(tmp_path, column, value, words):

@@ -33,7 +33,7 @@ COLUMNS = {
 WITHOUT_CALLBACK = "BENIGN_WITHOUT_CALLBACK"
 PATHOLOGIES = ("BENIGN", WITHOUT_CALLBACK, "MALIGNANT")
 # PatientID / StudyInstanceUID / SeriesInstanceUID / a name that says nothing
-PATH = r"[\w-]+/[0-9.]{1,64}/[0-9.]{1,64}/[^/\\]+"
+PATH = r"[\w-]+(/[0-9]+(\.[0-9]+)+){2}/[^/\\]+"
 UNKNOWN = ("", "N/A")
 
 
