@@ -165,7 +165,7 @@ def write_file(path: Path, patient: str, series: str, role: str, **elements) -> 
         return
     plain = {
         "SeriesInstanceUID": series,
-        "SOPInstanceUID": f"{series[:-2]}.{('full', 'mask', 'crop').index(role) + 1}",
+        "SOPInstanceUID": f"{series[:60]}.{('full', 'mask', 'crop').index(role) + 1}",
         "PatientID": patient,
         "SeriesDescription": "full mammogram images" if role == "full" else "ROI mask images",
     }
