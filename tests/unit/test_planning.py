@@ -229,3 +229,11 @@ def test_a_method_that_needs_an_autoencoder_is_forecast_with_one():
     groups = [group("vae_reconstruction")]
     found = forecasting.forecast(groups, {"small": network}, {"cxr": Dataset(images, labels)}, 4)
     assert list(found["status"]) == ["ok"] and found["storage_bytes"][0] == 3 * 4 * 32 * 32
+
+
+@pytest.mark.parametrize(("fit", "square"), [("crop", 64), ("stretch", 32), ("pad", 32)])
+def test_images_are_forecast_at_the_size_to_which_they_are_fitted(fit, square):
+    images = pd.DataFrame(
+        [("a", "test", True, 48, 24)], columns=["image", "split", "evaluated", "height", "width"]
+    )
+    assert Dataset(images, pd.DataFrame(), fit).shapes(group(), 32) == {"a": (3, square, square)}
