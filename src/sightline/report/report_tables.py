@@ -158,17 +158,19 @@ def contrasts_tables(
     """A table per dataset and reference: each map where the model is right and wrong, and the difference."""
     known = rows.with_center_bias(contrasts, center_bias)
     known = known[(known["stratum"] == OF_PREDICTIONS) & (known["reference"] != "")]
+    known = known[known["metric"].isin(CONTRASTED) & (known["condition"] == "clean")]
     found = rows.with_center_bias(summary, center_bias)
     found = found[found["stratum"] == OF_PREDICTIONS]
     return [_contrasted(rows.at(known, place), rows.at(found, place), place) for place in rows.places(known)]
 
 
 OF_PREDICTIONS = "prediction"  # the stratum that depends on the model
+CONTRASTED = ("sauc", "mass_inside", "pointing_game", "iou_quantile")  # table contrasts has all metrics
 OF_MAP = ["model", "condition", "method", "reading", "metric"]
 
 
 def _contrasted(here: pd.DataFrame, levels: pd.DataFrame, place: tuple[str, str]) -> Table:
-    """Best first by the difference's metric, in the figures' order of metrics."""
+    """The main metric first, models and methods in the figures' order."""
     told = {tuple(row[[*OF_MAP, "level"]]): words.estimate(row) for _, row in levels.iterrows()}
     metrics = words.ordered(
         here["metric"], [words.main_metric(here["metric"], place[1]) or "", *words.METRICS]
@@ -179,14 +181,7 @@ def _contrasted(here: pd.DataFrame, levels: pd.DataFrame, place: tuple[str, str]
         names = _named((key[0], key[2], key[3], key[1]), row.to_frame().T, True)
         found.append(
             (
-                (
-                    metrics.index(row["metric"]),
-                    key[0],
-                    key[1] != "clean",
-                    key[1],
-                    order.index(key[2]),
-                    key[3],
-                ),
+                (metrics.index(row["metric"]), key[0], order.index(key[2]), key[3]),
                 {"Metric": words.metric(row["metric"]).title, **names}
                 | {level.capitalize(): told.get((*key, level), "") for level in (row["first"], row["second"])}
                 | {"Difference": words.difference(row)}
@@ -197,7 +192,7 @@ def _contrasted(here: pd.DataFrame, levels: pd.DataFrame, place: tuple[str, str]
     caption = (
         f"{words.plain(place[0])}, against {words.plain(place[1])}: do maps differ between images about "
         "which the model is right and wrong? Means with intervals, their difference over seeds and subjects "
-        f"({words.made_by(here)}); images that have the level under any seed."
+        f"({words.made_by(here)}); images that have the level under any seed, unaltered."
     )
     return Table(caption, frame, frozenset({"Metric", *NAMES}))
 

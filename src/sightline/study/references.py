@@ -63,7 +63,7 @@ def _check_minus(study: Study, where: str, reference: dict) -> None:
     other = study.references.get(reference["minus"], {"kind": "none"})
     if other["kind"] != "region" or other["minus"] is not None:
         names = [name for name, one in study.references.items() if one["kind"] == "region"]
-        plain = ", ".join(name for name in names if study.references[name]["minus"] is None) or "none is"
+        plain = ", ".join(name for name in names if study.references[name]["minus"] is None) or "none"
         raise ConfigError(
             f"{where}.minus: '{reference['minus']}' is no region without 'minus' in references; "
             f"there: {plain}"
