@@ -234,6 +234,5 @@ rule report:
         "../envs/sightline.yaml"
     params:
         study=study.config,
-        altering=study_stability.altering(study),
     script:
         "../scripts/report.py"

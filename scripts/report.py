@@ -21,7 +21,7 @@ if __name__ == "__main__":
             classification=tables.read("classification", inputs.classification),
             agreements=tables.read_all("agreement_summary", inputs.agreements),
             maps=tables.read("map_summary", inputs.map_summary),
-            asked=facts.asked(study, areas, snakemake.params.altering),
+            asked=facts.asked(study, areas),
             cohort=tables.read_all("cohort", inputs.cohort),
             skipped=tables.read_all("skipped", inputs.skipped),
             pictures=captions.read(inputs.captions),

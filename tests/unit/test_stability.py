@@ -5,18 +5,20 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from matplotlib.patches import Rectangle
 
-from sightline import tables
+from sightline import options, tables
 from sightline.attribution.condition import Condition
 from sightline.figures import stability, style, trust, words
 from sightline.frames import Frame, resample
 from sightline.outcomes import Absent
-from sightline.report import cases, trust_answers
+from sightline.report import cases, facts, trust_answers
 from sightline.report import stability as altered
 from sightline.study import stability as study_stability
+from sightline.study.grid import CONDITIONS
 from tests.unit import made_up_stability as made_up
-from tests.unit.test_study import study
+from tests.unit.test_study import ROOT, study
 
 METHODS, WAYS = list(made_up.METHODS), list(made_up.WAYS)
 
@@ -159,6 +161,16 @@ def test_the_sentence_names_whose_maps_change_least_and_most():
     assert trust_answers._steady(made_up.cells()[:0]) == []
     nothing = tables.empty("summary"), tables.empty("map_summary")
     assert trust_answers.answers([made_up.ASKED], nothing[0], made_up.agreements(), nothing[1]) == [said]
+
+
+def test_conditions_that_leave_the_image_as_it_is_are_known():
+    kinds = {name: {"kind": name} for name in options.available(CONDITIONS)}
+    altering = {name for name in kinds if "alter_pixels" in options.defined(f"{CONDITIONS}.{name}")}
+    assert set(trust.altering(kinds)) == altering and len(altering) == 6
+    config = yaml.safe_load((ROOT / "config/mnist.yaml").read_text())
+    asked = facts.asked(config, {})
+    assert [one.model for one in asked] == ["efficientnet", "vit"]
+    assert asked[0].altered == tuple(name for name in config["conditions"] if name != "clean")
 
 
 # ---- the image

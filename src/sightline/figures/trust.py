@@ -19,6 +19,7 @@ TOLERANCE = (
 )
 SMALLEST = 1e-8  # gaps below are drawn there: rounding
 MOST_PROBES = 4
+UNALTERED = ("clean", "randomise")  # kinds of conditions that leave the image as it is
 SHOWN_PROBES = ("deletion", "insertion", "road", "sensitivity_max", "infidelity_scaled")  # first in a picture
 
 DISTANCE = "differs_from_gradient"  # no identity that should hold: how far a map is from the plain gradient
@@ -151,6 +152,11 @@ def altered(asked: Asked, agreements: pd.DataFrame) -> pd.DataFrame:
     if not parts:
         return ranks[:0].assign(method="", altered="")
     return _in_reading(asked, here(asked, pd.concat(parts, ignore_index=True)))
+
+
+def altering(conditions: Mapping[str, Mapping]) -> tuple[str, ...]:
+    """The conditions (name -> {kind, ...}) under which the image, not the network, is altered."""
+    return tuple(name for name, one in conditions.items() if one["kind"] not in UNALTERED)
 
 
 def complete(cells: pd.DataFrame) -> pd.DataFrame:

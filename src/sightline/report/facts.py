@@ -10,7 +10,7 @@ from itertools import product
 from typing import Any
 
 from sightline.figures.rows import Areas
-from sightline.figures.trust import CLEAN, Asked, untrained
+from sightline.figures.trust import CLEAN, Asked, altering, untrained
 
 PACKAGES = (
     "snakemake",
@@ -53,7 +53,7 @@ def plan(study: Mapping[str, Any]) -> Plan:
         [
             (dataset, name)
             for dataset in study["datasets"]
-            for name, reference in study["references"].items()
+            for name, reference in study.get("references", {}).items()
             if reference.get("datasets") is None or dataset in reference["datasets"]
         ],
         [(model, *reading) for model in study["models"] for reading in read],
@@ -69,11 +69,8 @@ def _parts(references: Mapping[str, Mapping]) -> dict[str, list[str]]:
     return {name: [part for part, minus in taken.items() if minus == name] for name in found}
 
 
-def asked(study: Mapping[str, Any], areas: Areas, altering: Sequence[str] = ()) -> list[Asked]:
-    """Which maps the sentences on trust are about: per dataset and model the clean ones, first readings.
-
-    `altering` are the conditions under which images are altered.
-    """
+def asked(study: Mapping[str, Any], areas: Areas) -> list[Asked]:
+    """Which maps the sentences on trust are about: per dataset and model the clean ones, first readings."""
     conditions = {
         name: {"kind": one["kind"], "options": {"layers": "all"} | one}
         for name, one in study.get("conditions", {}).items()
@@ -94,7 +91,7 @@ def asked(study: Mapping[str, Any], areas: Areas, altering: Sequence[str] = ()) 
             untrained(conditions),
             bias,
             areas,
-            tuple(altering),
+            altering(conditions),
         )
         for dataset, model in product(study["datasets"], study["models"])
         if (found := used.get((dataset, model)))
