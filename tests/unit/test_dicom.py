@@ -159,6 +159,16 @@ def test_colours_become_luma(tmp_path):
     np.testing.assert_allclose(dicom.picture(data, SHAPE), spread(EIGHT), atol=0.01)
 
 
+def test_stored_values_are_those_of_the_file(tmp_path):
+    """As masks are read: no inversion, window or spreading."""
+    elements = {"PhotometricInterpretation": "MONOCHROME1", "WindowCenter": "5", "WindowWidth": "2"}
+    data = dicom_files.content(RAMP, RescaleSlope="-1", RescaleIntercept="9", **elements)
+    for one in (data, dicom_files.compressed(data, "lossless_sv1", tmp_path)):
+        np.testing.assert_array_equal(dicom.stored(one), RAMP)
+    with pytest.raises(ValueError, match="holds 3 pictures"):
+        dicom.stored(dicom_files.content(RAMP, NumberOfFrames=3))
+
+
 def test_a_constant_picture_is_black():
     assert not dicom.picture(dicom_files.content(np.full(SHAPE, 700, np.uint16)), SHAPE).any()
 

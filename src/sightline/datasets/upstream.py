@@ -165,7 +165,8 @@ def skipped(
     """Rows of table `skipped`, without `dataset`.
 
     `stage` is `read` (an image was refused when tables were read), `prepare` (its file was refused), or
-    `reading` (a reader's session or mark, or a part of it, was refused or ignored; the image stays).
+    `reading` (a reader's session or mark, or a part of it, was refused or ignored, or nothing was found in a
+    picture that was looked for; the image stays).
     """
     columns = {"path": path, "reason": reason}
     listed = {name: value if isinstance(value, str) else list(value) for name, value in columns.items()}
