@@ -58,7 +58,7 @@ def plan(study: Mapping[str, Any]) -> Plan:
         ],
         [(model, *reading) for model in study["models"] for reading in read],
         {name: bool(one.get("redistributable")) for name, one in study["datasets"].items()},
-        _parts(study["references"]),
+        _parts(study.get("references", {})),
     )
 
 
