@@ -16,7 +16,7 @@ from PIL import Image
 from sightline import grids, pictures, tables
 from sightline.datasets import rle
 from sightline.errors import ConfigError
-from sightline.frames import Frame, resample
+from sightline.frames import Frame, resample, scoring_frame
 from sightline.preparation import Preparation, prepare
 from sightline.prepared import Store
 from sightline.study import preparing
@@ -115,6 +115,25 @@ def test_what_is_found_becomes_a_box_and_a_mask(tmp_path):
     assert store.get("none", 64, "explain").shape == (96, 96)
     # the label lies outside the box: nothing as bright is left
     assert store.get("left", 64, "explain").max() < 250
+
+
+@pytest.mark.parametrize("fit", grids.FITS)
+def test_maps_of_a_mirrored_breast_come_back_mirrored(fit, tmp_path):
+    """A right breast is prepared as its mirror image is; a map on cells of the grid comes back to it."""
+    for name, right in (("left.png", False), ("right.png", True)):
+        Image.fromarray(mammogram(right)[0]).save(tmp_path / name)
+    images = images_table([(name, "test", (1100, 800)) for name in ("left.png", "right.png")])
+    _, store = run(images, tmp_path, Preparation(fit=fit, find="breast", crop=True, orient="left"))
+    np.testing.assert_array_equal(store.get("left", 64, "explain"), store.get("right", 64, "explain"))
+    values = np.random.default_rng(0).random((7, 7))
+    scoring = scoring_frame((1100, 800), 0.1)
+    found = {}
+    for name in ("left", "right"):
+        placed = store.frame(name, 64, "explain")
+        cells = placed.then(Frame.resized(placed.shape, values.shape))
+        found[name] = resample(values, cells, scoring)
+    np.testing.assert_allclose(found["right"], found["left"][:, ::-1], atol=1e-12)
+    assert np.abs(found["right"] - found["left"]).max() > 0.1
 
 
 def test_fits(tmp_path):
