@@ -37,7 +37,8 @@ OPTIONS = {
         "default": None,
     },
     "crop": {
-        "description": "Whether pictures are cut to the box of what was found.",
+        "description": "Whether pictures are cut to the box of what was found. Maps then end there: beyond "
+        "the box their edge is continued.",
         "type": "boolean",
         "default": False,
     },
