@@ -173,6 +173,12 @@ def autoencoder_of(wildcards):
     return str(rules.train_vae.output.weights).format(**wildcards) if needed else []
 
 
+def cut_at(wildcards):
+    """The side at which a job's model takes pictures cut out of a dataset's images; None for whole images."""
+    cut = study.datasets[wildcards.dataset]["preparation"]["crop"]
+    return study.recipe_of(wildcards.model)["side"] if cut else None
+
+
 def per_artifact(pattern):
     """`pattern` for every artefact of a model and a dataset."""
     return [str(pattern).format(**vars(cell)) for cell in study_artifacts.cells(study)]

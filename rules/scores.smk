@@ -7,6 +7,9 @@ rule score:
         values=flat(rules.attribute.output.values),
         predictions=rules.attribute.output.predictions,
         images=rules.read_dataset.output.images,
+        prepared=lambda wildcards: per_dataset(
+            rules.prepare.output.table, [wildcards.dataset] if cut_at(wildcards) else []
+        ),
         gaze=rules.render_gaze.output.table,
         gaze_values=flat(rules.render_gaze.output.values),
         center_bias=rules.average_references.output.table,
@@ -23,6 +26,7 @@ rule score:
         study_seed=study.seed,
         labels=lambda wildcards: study.labels_of(wildcards.model),
         readings=lambda wildcards: study.readings_of(wildcards.method),
+        cut_at=lambda wildcards: cut_at(wildcards),
         references=lambda wildcards: study.references_of(wildcards.dataset),
         metrics=study.config["scores"]["metrics"],
         leave_out=study.leave_outs,

@@ -2,14 +2,25 @@
 
 from functools import lru_cache
 
+import numpy as np
+
 from sightline import jobs, references, scoring, tables
 from sightline.frames import scoring_frame
+from sightline.prepared import Store
 from sightline.saliency import Saliency
+
+
+def seen(inputs, params):
+    """image -> where its picture lay that the model took; None where pictures are whole."""
+    if params.cut_at is None:
+        return None
+    store = Store(tables.read_all("prepared", inputs.prepared), np.empty(0))
+    return lambda image: store.frame(image, params.cut_at, "explain")
 
 
 def score(inputs, params, maps_of: scoring.MapsOf):
     """Table 'scores' of every explained image that has a reference."""
-    maps = Saliency(inputs.maps, inputs.values, inputs.predictions, params.labels)
+    maps = Saliency(inputs.maps, inputs.values, inputs.predictions, params.labels, seen(inputs, params))
     images = tables.read("images", inputs.images)
     images = images[images["image"].isin(maps.images) & images["evaluated"]]
     shapes = {row.image: (row.height, row.width) for row in images.itertuples()}

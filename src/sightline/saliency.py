@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from sightline import tables
 from sightline.attribution import readings
 from sightline.attribution.store import MapStore
-from sightline.frames import Frame
+from sightline.frames import Frame, shown
 from sightline.outcomes import Absent, Answer
 
 
 class Saliency:
     """The maps of one model, seed, dataset, condition and method; `images` are those that were explained."""
 
-    def __init__(self, maps: Path, values: Path, predictions: Path, labels: Sequence[str]):
-        """Open the three files that explaining wrote; `labels` are the model's, in its order."""
-        self._maps, self._labels = MapStore(maps, values), tuple(labels)
+    def __init__(
+        self,
+        maps: Path,
+        values: Path,
+        predictions: Path,
+        labels: Sequence[str],
+        seen: Callable[[str], Frame] | None = None,
+    ):
+        """Open the three files that explaining wrote; `labels` are the model's, in its order.
+
+        `seen` says where an image's picture lay that the model took, where that was cut out of the image.
+        """
+        self._maps, self._labels, self._seen = MapStore(maps, values), tuple(labels), seen
         self.images = self._maps.images
         said = tables.read("predictions", predictions, columns=["image", "label", "logit", "value"])
         wide = said.pivot(index="image", columns="label", values=["logit", "value"])
@@ -30,15 +40,25 @@ class Saliency:
         }
 
     def get(self, image: str, chosen: Mapping[str, Mapping[str, str]], frame: Frame) -> dict[str, Answer]:
-        """The map of `image` in `frame` under each `chosen` reading (name -> {classes, clip}), or why not."""
+        """The map of `image` in `frame` under each `chosen` reading (name -> {classes, clip}), or why not.
+
+        What the model did not see has the value 0, whatever the map's edge: no output depends on it.
+        """
         problem = self._maps.problem(image)
         if problem:
             return dict.fromkeys(chosen, Absent(*problem))
         asked = [readings.Reading(**reading) for reading in chosen.values()]
         found = readings.read_all(self._maps.get(image), self._outputs(image), asked, frame)
-        return {
+        answers = {
             name: Absent(one.status, one.reason) if one.values is None else one.values
             for name, one in zip(chosen, found)
+        }
+        if self._seen is None:
+            return answers
+        inside = shown(self._seen(image), frame)
+        return {
+            name: one if isinstance(one, Absent) else one * inside.astype(one.dtype)
+            for name, one in answers.items()
         }
 
     def logit(self, image: str, label: str) -> float:

@@ -6,14 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from scripts import average_references, score_baselines, summarise
+from scripts import average_references, score, score_baselines, summarise
 
 from sightline import arrays, references, regions, scoring, strata, tables
 from sightline.datasets import dataset
-from sightline.frames import scoring_frame
+from sightline.frames import Frame, scoring_frame
 from sightline.metrics.localisation import mass_inside
 from sightline.outcomes import MapsOf
 from sightline.report import facts, prediction_answers
+from sightline.saliency import Saliency
 
 SHAPE, SCALE, IMAGES, SEEDS = (96, 72), 0.25, 40, 2
 LABELS = ["benign", "malignant"]
@@ -220,3 +221,31 @@ def test_the_masks_of_the_study_are_those_of_its_files(files):
     mask = lesion.mask("i03")
     assert mass_inside(np.ones(mask.shape), mask > 0) == pytest.approx(mask.mean())
     assert abs(mask.sum() - SCALE**2 * drawn(3)[1].sum()) < 3  # a disc of seven pixels
+
+
+def test_what_a_model_did_not_see_holds_nothing_of_its_map(tmp_path):
+    """A map of a cut picture: its edge must not go on over the rest of the image."""
+    shape, row = (40, 60), dict.fromkeys(tables.SCHEMAS["maps"].columns)
+    cut = Frame.of_image(shape).cropped((8, 4), (24, 32)).then(Frame.resized((24, 32), (6, 8)))
+    with arrays.Writer(tmp_path / "values.npy", np.float32) as store:
+        row |= {"dataset": "d", "model": "m", "seed": 0, "condition": "clean", "method": "cam", "image": "a",
+                "target": "x", "source": "last", "status": "ok", "signed": True, "all_zero": False,
+                "non_finite": 0, "offset": store.append(np.ones((6, 8))), "shape": [6, 8],
+                "scale": list(cut.scale), "shift": list(cut.shift)}  # fmt: skip
+    tables.write("maps", pd.DataFrame([row]), tmp_path / "maps.parquet", values=tmp_path / "values.npy")
+    said = {"dataset": "d", "model": "m", "seed": 0, "condition": "clean", "image": "a", "label": "x"}
+    tables.write(
+        "predictions", pd.DataFrame([said | {"logit": 1.0, "value": 1.0}]), tmp_path / "said.parquet"
+    )
+    prepared = {"dataset": "d", "side": 8, "geometry": "explain", "image": "a", "offset": 0, "shape": [6, 8],
+                "scale": list(cut.scale), "shift": list(cut.shift)}  # fmt: skip
+    tables.write("prepared", pd.DataFrame([prepared]), tmp_path / "prepared.parquet")
+    paths = [tmp_path / name for name in ("maps.parquet", "values.npy", "said.parquet")]
+    reading, frame = {"one": {"classes": "x", "clip": "none"}}, scoring_frame(shape, 0.5)
+    whole = Saliency(*paths, ["x"]).get("a", reading, frame)["one"]
+    assert (whole == 1).all()  # as where pictures are whole
+    for cut_at, expected in ((8, 12 * 16), (None, whole.size)):
+        inputs = Named(prepared=[tmp_path / "prepared.parquet"])
+        seen = score.seen(inputs, SimpleNamespace(cut_at=cut_at))
+        found = Saliency(*paths, ["x"], seen).get("a", reading, frame)["one"]
+        assert found.sum() == expected and found[4:16, 2:18].all()
