@@ -5,7 +5,6 @@ Lee et al. 2017, doi 10.7937/K9/TCIA.2016.7O02S9CY. Each abnormality's planted p
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from sightline.phantom.breast import series
 from sightline.phantom.breast.cases import Case, draw_cases, read_tables, write_tables
 from sightline.phantom.breast.film import Mammogram
 from sightline.phantom.breast.scene import draw, lay_out, stored
-from sightline.phantom.folder import claim, completed
+from sightline.phantom.folder import PLANTED, claim, completed, write_truth
 
 OPTIONS = {
     "mass_train": {
@@ -157,7 +156,6 @@ OPTIONS = {
 }  # fmt: skip
 
 WRITER = "sightline.phantom.cbis_ddsm"
-PLANTED = "phantom_truth.csv"  # not upstream: where the markers lie
 PARTS = (PLANTED, "*_case_description_*_set.csv", "manifest-*", "1.3.6.1.4.1.9590.*", "csv", "jpeg")
 HAZE = 0.015  # of the empty film, which a digitiser does not see quite black
 
@@ -197,10 +195,7 @@ def write(root: Path, seed: int, **options: object) -> None:
                 markers.append([image, "marker", label, "rectangle", *mammogram.marker])
     if settings["layout"] == "kaggle":
         series.write_info(csv_folder, info)
-    with (root / PLANTED).open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["dicom_id", "kind", "label", "shape", "xmin", "ymin", "xmax", "ymax"])
-        writer.writerows(sorted(markers))
+    write_truth(root, markers)
 
 
 def _by_film(cases: list[Case]) -> Iterator[tuple[tuple[str, str, str], list[Case]]]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from sightline.errors import ConfigError, DatasetError
 
 MARKER = "phantom.json"
+PLANTED = "phantom_truth.csv"  # not upstream: where something was planted
+TRUTH = ("dicom_id", "kind", "label", "shape", "xmin", "ymin", "xmax", "ymax")
 
 
 def completed(stated: dict[str, dict], given: dict[str, object]) -> dict:
@@ -52,6 +55,14 @@ def claim(root: Path, writer: str, seed: int, settings: dict, parts: Collection[
             path.unlink()
     record = {"writer": writer, "seed": seed, "options": settings}
     (root / MARKER).write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def write_truth(root: Path, rows: Iterable[list]) -> None:
+    """Write `phantom_truth.csv` into the phantom's folder: rows of `TRUTH`, boxes in image pixels."""
+    with (root / PLANTED).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(TRUTH)
+        writer.writerows(sorted(rows))
 
 
 def _owned(root: Path, writer: str) -> bool:

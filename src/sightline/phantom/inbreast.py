@@ -12,15 +12,16 @@ from pathlib import Path
 import numpy as np
 
 from sightline.phantom.breast import dicom, plists
+from sightline.phantom.breast.film import Mammogram
 from sightline.phantom.breast.lesions import Kind
 from sightline.phantom.breast.outline import SIDES, VIEWS
 from sightline.phantom.breast.scene import draw, lay_out, stored
-from sightline.phantom.folder import claim, completed
+from sightline.phantom.folder import PLANTED, claim, completed, write_truth
 from sightline.randomness import generator
 
 OPTIONS = {
     "patients": {
-        "type": "integer", "default": 24, "minimum": 0, "maximum": 1000,
+        "type": "integer", "default": 40, "minimum": 0, "maximum": 1000,
         "description": "Patients (upstream has 115); most have both breasts in both views",
     },
     "one_side": {
@@ -110,7 +111,6 @@ OPTIONS = {
 }  # fmt: skip
 
 WRITER = "sightline.phantom.inbreast"
-PLANTED = "phantom_truth.csv"  # not upstream: where the markers lie
 RELEASE = "INbreast Release 1.0"
 COLUMNS = (
     "Patient ID",
@@ -162,34 +162,30 @@ def write(root: Path, seed: int, **options: object) -> None:
     release = root / RELEASE
     for folder in ("AllDICOMs", "AllXML"):
         (release / folder).mkdir(parents=True)
-    with_lesions = [shot.name for shot in shots if shot.kinds]
-    at_edge = _chosen(with_lesions, settings["at_edge"], seed, "edge")
+    at_edge = _chosen([shot.name for shot in shots if shot.kinds], settings["at_edge"], seed, "edge")
     markers = []
     for shot in shots:
         mammogram = lay_out(shot.film, shot.kinds, shot.density, False, seed, settings, shot.name in at_edge)
         pixels = stored(draw(mammogram, shot.film, seed, settings, haze=0))
         spacing = DETECTOR * UPSTREAM_WIDTH / mammogram.width
         _write_film(release / "AllDICOMs", shot, pixels, spacing, seed)
-        found = [
-            region
-            for number, lesion in enumerate(mammogram.found)
-            for region in plists.regions(
-                lesion,
-                mammogram.size,
-                settings["odd_names"],
-                generator(seed, "phantom", "regions", shot.name, number),
-            )
-        ]
+        found = _regions(shot, mammogram, seed, settings["odd_names"])
         if found:
             plists.write(release / "AllXML" / f"{shot.name}.xml", found, pixels, spacing)
         if mammogram.marker:
             label = settings["marker"]["label"]
             markers.append([shot.name, "marker", label, "rectangle", *mammogram.marker])
     _write_table(release / "INbreast.csv", shots, settings["blank_density"], seed)
-    with (root / PLANTED).open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["dicom_id", "kind", "label", "shape", "xmin", "ymin", "xmax", "ymax"])
-        writer.writerows(sorted(markers))
+    write_truth(root, markers)
+
+
+def _regions(shot: Shot, mammogram: Mammogram, seed: int, odd: float) -> list[tuple[str, np.ndarray]]:
+    """What a reader drew on a film: names and points of its regions."""
+    found = []
+    for number, lesion in enumerate(mammogram.found):
+        rng = generator(seed, "phantom", "regions", shot.name, number)
+        found += plists.regions(lesion, mammogram.size, odd, rng)
+    return found
 
 
 def _chosen(names: list[int], share: float, seed: int, purpose: str) -> set[int]:

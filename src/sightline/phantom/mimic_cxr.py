@@ -11,7 +11,7 @@ from sightline.phantom.chest.cohort import draw_films, rates
 from sightline.phantom.chest.findings import LABELS
 from sightline.phantom.chest.gaze import draw_readers
 from sightline.phantom.chest.scene import Scene, arrange, jpeg, truth
-from sightline.phantom.folder import claim, completed
+from sightline.phantom.folder import PLANTED, claim, completed, write_truth
 from sightline.phantom.shortcut import Shortcut
 from sightline.randomness import generator
 
@@ -156,7 +156,6 @@ OPTIONS = {
     },
 }  # fmt: skip
 
-PLANTED = "phantom_truth.csv"  # not upstream: where everything was planted
 FILES = "physionet.org/files"
 WRITER = "sightline.phantom.tree"  # its name in phantom.json since the first one: old folders stay its own
 
@@ -182,7 +181,7 @@ def write(root: Path, seed: int, **options: object) -> None:
     readers = draw_readers(seed, settings["readers"], settings["reader_differences"])
     (files / reflacx.PATH).mkdir(parents=True)
     reflacx.write_tree(files / reflacx.PATH, scenes, readers, seed, settings)
-    _write_truth(root / PLANTED, scenes, shortcut.label if shortcut else "")
+    _write_truth(root, scenes, shortcut.label if shortcut else "")
 
 
 def _checked(options: dict[str, object]) -> tuple[dict, Shortcut | None]:
@@ -229,7 +228,7 @@ def _write_masks(path: Path, scenes: list[Scene], seed: int, settings: dict) -> 
             writer.writerow(chexmask.row(dicom, scene.size, scene.anatomy, scene.place, rng, index in poor))
 
 
-def _write_truth(path: Path, scenes: list[Scene], marks: str) -> None:
+def _write_truth(root: Path, scenes: list[Scene], marks: str) -> None:
     rows = [
         [
             scene.film.dicom,
@@ -241,7 +240,4 @@ def _write_truth(path: Path, scenes: list[Scene], marks: str) -> None:
         for scene in scenes
         for row in truth(scene, marks)
     ]
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["dicom_id", "kind", "label", "shape", "xmin", "ymin", "xmax", "ymax"])
-        writer.writerows(sorted(rows))
+    write_truth(root, rows)

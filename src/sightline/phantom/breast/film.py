@@ -134,12 +134,14 @@ def _glandular(
     return gland * np.clip((depth - 0.02) / 0.07, 0, 1)  # fat lies under the skin
 
 
-def healthy(breast: Breast, pose: Pose, shape: tuple[int, int], look: Look, rng: np.random.Generator):
+def healthy(
+    breast: Breast, pose: Pose, shape: tuple[int, int], look: Look, rng: np.random.Generator
+) -> np.ndarray:
     """The breast without lesions on the working grid: float32 (h, w), 0 (air) to about 0.7."""
     x, y = _grid(shape)
     cloud, other = _clouds(shape, rng)
     inside = x < skin(breast, pose, y)
-    depth = lesions.room(inside) / shape[1]  # below the skin, in shares of the width
+    depth = lesions.room(inside, beyond=True) / shape[1]  # below the skin, in shares of the width
     beyond = muscle(breast, pose, x, y)
     gland = look.texture * _glandular(breast, pose, inside & (beyond > 0), depth, cloud)
     strands = np.exp(-((other / 0.10) ** 2)) + 0.7 * np.exp(-(((other - 0.8) / 0.08) ** 2))
@@ -162,9 +164,8 @@ def render(mammogram: Mammogram, look: Look, rng: np.random.Generator) -> np.nda
         lesions.plant(film, as_left, look.contrast, zoom)
     if film.shape != mammogram.size:
         film = cv2.resize(film, mammogram.size[::-1], interpolation=cv2.INTER_CUBIC)
-    lit = film > 0.02
-    film += np.where(lit, 0.010, 0.15 * look.haze) * grain.standard_normal(film.shape, dtype=np.float32)
-    film = np.where(lit, film, np.maximum(film, look.haze if look.haze else 0) * (look.haze > 0))
+    noise = grain.standard_normal(film.shape, dtype=np.float32)
+    film = np.where(film > 0.02, film + 0.010 * noise, look.haze * (1 + 0.15 * noise))
     film = film if mammogram.side == "LEFT" else film[:, ::-1]
     film = np.clip(np.ascontiguousarray(film), 0, 1, dtype=np.float32)
     if look.view_label:

@@ -65,9 +65,12 @@ class Lesion:
         return replace(self, outline=outline, centre=centre, specks=specks, turned=not self.turned)
 
 
-def room(tissue: np.ndarray) -> np.ndarray:
-    """How far every pixel of `tissue` (bool (h, w)) is from what is none, and from all edges but the left."""
-    padded = np.pad(tissue.astype(np.uint8), ((1, 1), (0, 1)))
+def room(tissue: np.ndarray, beyond: bool = False) -> np.ndarray:
+    """How far every pixel of `tissue` (bool (h, w)) is from what is none: float32, pixels.
+
+    None is also what lies across all edges but the left one, unless tissue goes on `beyond` the film.
+    """
+    padded = np.pad(tissue.astype(np.uint8), ((1, 1), (0, 1)), mode="edge" if beyond else "constant")
     return cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, :-1]
 
 
