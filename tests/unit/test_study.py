@@ -175,3 +175,18 @@ def test_masking_that_cannot_be_is_refused(condition, model, said):
         with_roar(condition, **model)
     for words in said:
         assert words in str(error.value)
+
+
+@pytest.mark.parametrize(("adapter", "option"), [("cbis_ddsm", "mass_train"), ("inbreast", "patients")])
+def test_a_phantom_has_the_options_of_its_datasets_adapter(adapter, option):
+    changes = {
+        "datasets.cxr.adapter": {"name": adapter},
+        "datasets.cxr.annotations": {"phantom_truth": {}},
+        "datasets.cxr.phantom": {option: 3, "marker": {}},
+    }
+    phantom = study(**changes).datasets["cxr"]["phantom"]
+    assert phantom[option] == 3
+    assert phantom["height"] == 320
+    assert phantom["marker"]["corner"] == "lower right"
+    with pytest.raises(ConfigError, match="datasets.cxr.phantom.dwell"):
+        study(**changes | {"datasets.cxr.phantom": {"dwell": 0.5}})
