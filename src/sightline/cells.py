@@ -174,11 +174,6 @@ class Statistic(Crossed):
             parts.append(self.values(weights))
         return np.concatenate(parts)
 
-    @property
-    def influence(self) -> np.ndarray:
-        """(subjects, seeds, columns): a subject's influence on a seed's statistic, by the jackknife."""
-        return (self.entering - 1) * (self.seed_means - self.left_out)
-
 
 def resampled(
     cells: Cells | Statistic, resamples: int, generator: np.random.Generator

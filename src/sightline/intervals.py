@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from sightline.cells import Cells, Crossed, Statistic, resampled
+from sightline.cells import Cells, Statistic, resampled
 from sightline.errors import ConfigError
 
+VARIANCE_DRAWS = 1000  # from which the variances of a `Statistic` are taken
 METHODS = ("crossed_bootstrap", "random_effects", "subjects", "t_over_seeds", "bca", "pooled_normal")
 
 
@@ -76,7 +77,7 @@ def crossed_bootstrap(cells: Cells | Statistic, options: Options, generator: np.
     mean = cells.estimate
     if n < 2:
         return _none(mean, "one subject")
-    parts = _variances(cells)
+    parts = _variances(cells, generator)
     for_subjects, for_seeds = generator.spawn(2)
     weigh_seeds = [for_seeds.multinomial(k, np.full(k, 1 / k), options.resamples) / k for k in cells.arms]
     # sqrt(n / (n-1)) undoes the shrinkage of resampled subjects, sqrt((n-1) / chi2) studentises
@@ -110,7 +111,7 @@ def random_effects(cells: Cells | Statistic, options: Options, generator: np.ran
     mean = cells.estimate
     if cells.size < 2:
         return _none(mean, "one subject")
-    parts = _variances(cells)
+    parts = _variances(cells, generator)
     variance, squares = parts.subject.copy(), parts.subject**2 / (n - 1)
     for k, seed, residual in zip(cells.arms, parts.seed, parts.residual):
         if k > 1:
@@ -221,8 +222,10 @@ class _Variances:
         return np.clip(np.rint(freedom).astype(int), 1, most)
 
 
-def _variances(cells: Crossed) -> _Variances:
-    n = cells.entering
+def _variances(cells: Cells | Statistic, generator: np.random.Generator) -> _Variances:
+    if isinstance(cells, Statistic):
+        return _drawn_variances(cells, generator.spawn(1)[0])
+    n = cells.size
     of_seeds = cells.seed_means
     influence = cells.influence  # (subjects, seeds, columns)
     of_subjects = np.tensordot(influence, cells.coefficients, axes=(1, 0))
@@ -232,6 +235,21 @@ def _variances(cells: Crossed) -> _Variances:
         seed.append(of_seeds[side].var(axis=0, ddof=1) if k > 1 else np.zeros(of_seeds.shape[1]))
         residual.append((rest**2).sum(axis=(0, 1)) / (n * (n - 1) * max(k - 1, 1)))
     return _Variances((of_subjects**2).sum(axis=0) / (n * (n - 1)), seed, residual, cells.arms)
+
+
+def _drawn_variances(statistic: Statistic, generator: np.random.Generator) -> _Variances:
+    """The same from resamples: a height of a curve, as a median, has no derivative to sum squares of."""
+    m = statistic.entering
+    unbiased = m / (m - 1)
+    drawn = np.concatenate([means for _, means in resampled(statistic, VARIANCE_DRAWS, generator)])
+    of_seeds = statistic.seed_means
+    of_subjects = np.tensordot(drawn, statistic.coefficients, axes=(1, 0)).var(axis=0) * unbiased
+    seed, residual = [], []
+    for (_, side), k in zip(statistic.sides, statistic.arms):
+        rest = drawn[:, side] - drawn[:, side].mean(axis=1, keepdims=True)
+        seed.append(of_seeds[side].var(axis=0, ddof=1) if k > 1 else np.zeros(of_seeds.shape[1]))
+        residual.append(rest.var(axis=0).sum(axis=0) * unbiased / max(k - 1, 1))
+    return _Variances(of_subjects, seed, residual, statistic.arms)
 
 
 def _subject_bootstrap(

@@ -313,7 +313,7 @@ def test_undefined_is_said_with_its_reason_and_is_never_zero():
     assert row.loc[("l0", "precision"), "status"] == "undefined" and np.isnan(
         row.loc[("l0", "precision"), "value"]
     )
-    assert why[("l0", "precision")] == "the label is never said"
+    assert why[("l0", "precision")] == "the label is never predicted"
     assert row.loc[("l0", "recall"), "value"] == 0 and row.loc[("l0", "f1"), "value"] == 0
     assert why[("l1", "recall")] == "no positive image" and row.loc[("l1", "specificity"), "value"] == 1
     assert why[("l1", "average_precision")] == "no positive image"

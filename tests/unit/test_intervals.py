@@ -37,7 +37,7 @@ def test_the_estimate_is_a_mean_over_seeds_of_ratios():
 
 @pytest.mark.parametrize("method", [name for name in METHODS if name != "pooled_normal"])
 def test_a_statistic_that_is_a_ratio_has_the_interval_of_cells(method):
-    """The jackknife of the same ratios instead of their linearisation, and the same draws."""
+    """The same draws; the variances come from resamples, not from the ratios' linearisation."""
     draw = rng(3)
     counts = draw.integers(1, 4, (50, 3, 2)).astype(float)
     sums = counts * two_way(50, 3, 2, draw=draw)
@@ -51,7 +51,7 @@ def test_a_statistic_that_is_a_ratio_has_the_interval_of_cells(method):
     np.testing.assert_allclose(statistic.left_out, cells.left_out)
     options = Options(method, resamples=500)
     expected, found = (find(method)(of, options, rng()) for of in (cells, statistic))
-    tolerance = 0.02 * (expected.high - expected.low).max()  # the jackknife differs from the derivative
+    tolerance = 0.1 * (expected.high - expected.low).max()  # a variance of 1,000 draws errs by 4.5 %
     np.testing.assert_allclose(found.low, expected.low, atol=tolerance)
     np.testing.assert_allclose(found.high, expected.high, atol=tolerance)
     assert found.made == expected.made

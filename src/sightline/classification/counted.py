@@ -28,11 +28,11 @@ OF_SETS = ("accuracy", "balanced_accuracy", "brier", "ece")  # of exclusive labe
 MISSING = {
     "accuracy": "no image",
     "balanced_accuracy": "one label value alone",
-    "precision": "the label is never said",
+    "precision": "the label is never predicted",
     "recall": "no positive image",
     "specificity": "no negative image",
-    "npv": "the label is always said",
-    "f1": "the label is neither there nor said",
+    "npv": "the label is always predicted",
+    "f1": "the label is neither there nor predicted",
     "brier": "no image",
     "ece": "no image",
 }
@@ -98,7 +98,7 @@ def _of_labels(predicted: Predicted) -> list[Measured]:
     missing = [MISSING[metric] for metric in OF_LABELS]
     found = [with_mean(predicted, of_labels, entering, OF_LABELS, missing)]
     if predicted.exclusive:
-        found.append(_by_support(predicted, of_labels, sums["tp"] + sums["fn"], entering))
+        found.append(_by_support(predicted, of_labels, sums["tp"] + sums["fn"]))
     return found
 
 
@@ -106,7 +106,6 @@ def _by_support(
     predicted: Predicted,
     of_labels: Callable[[Weights], np.ndarray],
     support: np.ndarray,
-    entering: np.ndarray,
 ) -> Measured:
     """The means of `AVERAGED` over labels, each weighted by its positives (subjects, S, L)."""
     of = [OF_LABELS.index(name) for name in AVERAGED]
@@ -118,11 +117,9 @@ def _by_support(
         share = weighted(weights, support)[..., None]
         return ratio((np.where(share > 0, each, 0.0) * share).sum(axis=2), share.sum(axis=2))
 
-    there = support.any(axis=(0, 1))
-    fewest = entering[there][:, of].min(axis=0, initial=predicted.subjects)
     everyone = np.full(len(of), predicted.subjects)
-    missing = ["a label that is there is never said"] * len(of)
-    return Measured([(WEIGHTED, name) for name in AVERAGED], values, everyone, fewest, missing)
+    missing = ["a label that is there is never predicted"] * len(of)
+    return Measured([(WEIGHTED, name) for name in AVERAGED], values, everyone, everyone, missing)
 
 
 def _entering(sums: dict[str, np.ndarray]) -> np.ndarray:
@@ -168,6 +165,7 @@ def _of_set(predicted: Predicted) -> Measured:
 
     holders = (there > 0).sum(axis=0)
     entering = np.full(len(OF_SETS), (images > 0).sum())
-    fewest = np.where(np.array(OF_SETS) == "balanced_accuracy", holders[holders > 0].min(initial=0), entering)
+    smallest = holders[holders > 0].min(initial=0) * (holders > 0).sum()
+    fewest = np.where(np.array(OF_SETS) == "balanced_accuracy", np.minimum(smallest, entering), entering)
     names = [(ALL, name) for name in OF_SETS]
     return Measured(names, values, entering, fewest, ["no image"] * len(OF_SETS))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from scipy.stats import beta
 
 from sightline import intervals
 from sightline.cells import Statistic
@@ -11,6 +12,7 @@ from sightline.classification.measured import SHARES, Measured
 from sightline.classification.predicted import Predicted
 from sightline.randomness import generator
 
+FEW = 5  # subjects at the rarer side of a share, from which on resamples tell its interval
 NO_METHOD = "pooled_normal"  # serves means of scores alone
 
 
@@ -21,9 +23,9 @@ def estimated(
 
     `value` is the mean over the seeds that have the number, which `seeds` counts; `undefined` where none has
     it, and `interval` then says of what there is none. Intervals are those of `options`; subjects and seeds
-    are resampled together, and the number is worked out anew from every resample. A share that is 0 or 1 in
-    every seed has the exact binomial interval of Clopper and Pearson (1934) instead: its resamples are all
-    alike. `what` names the draws.
+    are resampled together, and the number is worked out anew from every resample. A share that
+    leaves fewer than `FEW` subjects wrong (or right) has at least the exact binomial interval of Clopper and
+    Pearson (1934): resamples cannot hold errors that the sample lacks. `what` names the draws.
     """
     own = measured.values(np.ones((1, predicted.subjects)))[0]  # (S, names)
     there = ~np.isnan(own)
@@ -78,16 +80,22 @@ def _fill(
 def _ends(
     own: np.ndarray, measured: Measured, options: intervals.Options, numbers: np.ndarray, made: np.ndarray
 ) -> None:
-    """Give shares that are 0 or 1 in every seed the exact interval for as many subjects as they rest on."""
+    """Give shares that leave few subjects at one side at least the exact interval for that many subjects."""
     for column, name in enumerate(measured.names):
-        held = own[:, column]
-        subjects = int(measured.fewest[column])
-        if (
-            name[-1] not in SHARES
-            or subjects < 1
-            or not (np.isin(held, (0.0, 1.0)).all() and np.ptp(held) == 0)
-        ):
+        value, subjects = numbers[column, 0], int(measured.fewest[column])
+        rare = subjects * min(value, 1.0 - value)  # NaN where there is no value
+        if name[-1] not in SHARES or subjects < 1 or not rare < FEW:
             continue
-        open_end = options.tails[0] ** (1.0 / subjects)
-        numbers[column, 1:] = (open_end, 1.0) if held[0] == 1.0 else (0.0, 1.0 - open_end)
-        made[column] = f"{options.level:.0%} exact binomial, {subjects} subjects"
+        tails = options.tails
+        low = beta.ppf(tails[0], value * subjects, (1.0 - value) * subjects + 1.0) if value > 0 else 0.0
+        high = beta.ppf(tails[1], value * subjects + 1.0, (1.0 - value) * subjects) if value < 1 else 1.0
+        exact = f"exact binomial, {subjects} subjects"
+        known = own[:, column][~np.isnan(own[:, column])]
+        if np.ptp(known) == 0 and value in (0.0, 1.0):
+            made[column] = f"{options.level:.0%} {exact}"
+        elif not np.isnan(numbers[column, 1]):
+            low, high = min(low, numbers[column, 1]), max(high, numbers[column, 2])
+            made[column] += f"; at least {exact}"
+        else:
+            continue
+        numbers[column, 1:] = low, high

@@ -27,8 +27,9 @@ class Measured:
     """Numbers by name, as a function of the subjects' weights.
 
     `names` are what `columns` says; `values(weights (draws, subjects))` is (draws, seeds, names), NaN where
-    nothing is to be divided by. `entering` (names,) counts the subjects on which a number rests, `fewest`
-    those on which the least of the ratios rests that it is made of, each in the seed with the fewest;
+    nothing is to be divided by. `entering` (names,) counts the subjects on which a number rests, in
+    the seed with the fewest, `fewest` those that speak for it where no answer is wrong (of a mean of labels,
+    as many as in the smallest label, for each label);
     `missing` says of what there is none where a number is undefined. Numbers whose last name is in `SHARES`
     are shares of images, or made of such.
     """
@@ -95,7 +96,10 @@ def with_mean(
         return np.concatenate([each.reshape(*each.shape[:2], -1), mean_of(each, axis=2)], axis=2)
 
     everyone = np.full(len(metrics), predicted.subjects)
-    fewest = np.where(np.isnan(own[0]).any(axis=0), predicted.subjects, entering).min(axis=0)
+    # where none is wrong, all unseen errors may be in the smallest label, which is one of several in the mean
+    held = ~np.isnan(own[0]).any(axis=0)  # (L, metrics)
+    fewest = np.where(held, entering, predicted.subjects).min(axis=0) * held.sum(axis=0)
+    fewest = np.minimum(fewest, predicted.subjects)
     return Measured(
         [(label, metric) for label in [*predicted.labels, MEAN] for metric in metrics],
         values,

@@ -5,19 +5,19 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from sightline.figures import forest, style, words
+from sightline.figures import classified, forest, style, words
+from sightline.figures.classified import MEAN, of_labels, of_metric
 
 COLUMNS = ["row", "panel", "series", "mean", "low", "high", "why"]
-MEAN = "mean"  # the label of the row that holds the mean of the defined AUCs
 
 
 def draw(classification: pd.DataFrame, published: pd.DataFrame | None = None) -> Figure:
     """A panel per model, a row per label (mean first, then best to worst); other conditions are hollow marks.
 
-    `classification` as in `tables`; `published`: model, label, auc, source and optionally low, high. A label
-    whose AUC is undefined says so in its row.
+    `classification` as in `tables`; `published` as in `classified.matching`. A label whose AUC is undefined
+    says so in its row.
     """
-    blocks, classification = [], of_labels(of_metric(classification, "auc"))
+    blocks, classification = [], _aucs(classification)
     for dataset, frame in classification.groupby("dataset"):
         marks = frame.rename(
             columns={"label": "row", "model": "panel", "condition": "series", "value": "mean"}
@@ -41,26 +41,19 @@ def draw(classification: pd.DataFrame, published: pd.DataFrame | None = None) ->
     return forest.draw(blocks, series, note="positives\n/ images")
 
 
-def of_metric(classification: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """The rows of `classification` that hold `metric`."""
-    return classification[classification["metric"] == metric]
-
-
-def of_labels(classification: pd.DataFrame) -> pd.DataFrame:
-    """`classification` without the mean over labels where there is one label alone."""
-    single = classification["label"] != MEAN
-    return classification[single] if classification.loc[single, "label"].nunique() == 1 else classification
+def _aucs(classification: pd.DataFrame) -> pd.DataFrame:
+    """The rows of AUCs; each dataset's without a mean where it has one label alone."""
+    found = of_metric(classification, "auc")
+    parts = [of_labels(part) for _, part in found.groupby("dataset")]
+    return pd.concat(parts) if parts else found
 
 
 def _published(frame: pd.DataFrame, published: pd.DataFrame | None) -> pd.DataFrame:
     """The published AUCs of the labels and models in `frame`, as marks, with their source."""
-    if published is None or published.empty:
-        return pd.DataFrame(columns=[*COLUMNS, "source"])
-    known = published.reindex(columns=["model", "label", "auc", "low", "high", "source"])
-    found = known.rename(columns={"label": "row", "model": "panel", "auc": "mean"})
-    found = found.assign(series="published", why="")
-    found = found[found["row"].isin(frame["label"]) & found["panel"].isin(frame["model"])]
-    return found.dropna(subset=["mean"])
+    found = classified.matching(frame, published)
+    return found.rename(columns={"label": "row", "model": "panel", "value": "mean"}).assign(
+        series="published", why=""
+    )
 
 
 def _order(frame: pd.DataFrame) -> list[str]:
@@ -82,7 +75,7 @@ def _row(frame: pd.DataFrame, label: str) -> forest.Row:
 
 def caption(classification: pd.DataFrame, published: pd.DataFrame | None = None) -> str:
     """The question, n, seeds and how the intervals were made; labels without an AUC are named."""
-    frame = of_labels(of_metric(classification, "auc"))
+    frame = _aucs(classification)
     undefined = sorted(set(frame.loc[frame["value"].isna(), "label"]))
     values = _published(frame, published)
     parts = [
@@ -92,6 +85,6 @@ def caption(classification: pd.DataFrame, published: pd.DataFrame | None = None)
         words.cut(frame),
         "Dashed line: chance (0.5).",
         f"Undefined, because all images have one value: {', '.join(undefined)}." if undefined else "",
-        f"Diamonds: published values ({words.cited(values['source'])})." if len(values) else "",
+        f"Diamonds: published values ({classified.cited(values)})." if len(values) else "",
     ]
     return " ".join(part for part in parts if part)
