@@ -8,10 +8,15 @@ import cv2
 import numpy as np
 import pydicom
 import pytest
+from PIL import Image
 
-from sightline import regions
+from sightline import breast, regions
 from sightline.datasets import dataset as upstream
 from sightline.phantom import cbis_ddsm, inbreast
+from sightline.phantom.breast.film import tissue
+from sightline.phantom.breast.lesions import Kind
+from sightline.phantom.breast.outline import SIDES, VIEWS
+from sightline.phantom.breast.scene import draw, lay_out
 
 SMALL = {"height": 160, "width": 128}
 DDSM = {
@@ -140,3 +145,20 @@ def test_inbreast_comes_back(tmp_path):
             assert changed[masks[image]].mean() > 0.25
     marked = read.boxes[read.boxes["kind"] == "marker"]
     assert set(marked["image"]) == {image for image, value in malignant.items() if value}
+
+
+@pytest.mark.parametrize("haze", [0.0, cbis_ddsm.HAZE])
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("side", SIDES)
+def test_the_breast_that_preparation_finds_is_the_one_that_was_drawn(side, view, haze):
+    settings = {name: option["default"] for name, option in cbis_ddsm.OPTIONS.items()}
+    for density in (1, 2, 3, 4):
+        film = (f"P_{density}", side, view)
+        shown = lay_out(film, [Kind("mass", True, 5)], density, False, 3, settings)
+        pixels = draw(shown, film, 3, settings, haze)
+        inside = tissue(shown.breast, shown.pose, *shown.size)
+        ys, xs = np.nonzero(inside if side == "LEFT" else inside[:, ::-1])
+        box = xs.min(), ys.min(), xs.max() + 1, ys.max() + 1
+        found = breast.find(Image.fromarray(pixels, mode="F"))
+        np.testing.assert_allclose(found.box, box, atol=4)  # a pixel of its small version, and the margin
+        assert found.lies_right == (side == "RIGHT")
