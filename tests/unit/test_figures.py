@@ -256,7 +256,15 @@ def test_diamonds_are_told_of_where_they_are_drawn_with_their_tables():
     levels = known.assign(stratum="abnormal", level="normal", source="A paper 2022, Table 3")
     assert "(A paper 2022, Table 3)" in strata.caption(summary, levels, stratum="abnormal")
     aucs = pd.DataFrame(
-        {"model": ["sononet"], "label": ["mean"], "auc": [0.8], "source": ["A paper 2022, Table 4"]}
+        {
+            "dataset": [""],
+            "model": ["sononet"],
+            "label": ["mean"],
+            "metric": ["auc"],
+            "value": [0.8],
+            "place": ["Table 4"],
+            "source": ["A paper 2022, Table 4"],
+        }
     )
     assert "(A paper 2022, Table 4)" in classification.caption(made_up.classification(), aucs)
     assert "Diamonds" not in classification.caption(made_up.classification(), aucs.assign(model="other"))
