@@ -10,7 +10,7 @@ from matplotlib.text import Text
 from sightline import contrasts, statistics, tables
 from sightline.figures import strata, style, words
 from sightline.intervals import Options
-from sightline.report import facts, prediction_answers, report_tables, study_page
+from sightline.report import digest, facts, prediction_answers, report_tables, study_page
 from sightline.report.answers import answer
 from sightline.report.facts import Plan
 
@@ -200,3 +200,16 @@ def test_the_page_opens_with_the_answer(study, tmp_path):
     opening = text[: text.index("Groups of images")]
     assert "when it is wrong" in opening and "Which maps of vit find lesion" in opening
     assert text.index("Groups of images") < text.index("do maps differ between images about which")
+
+
+def test_the_digest_holds_the_table_and_the_ranking(study, tmp_path):
+    for name, table in zip(("summary", "contrasts"), study):
+        tables.write(name, table, tmp_path / f"{name}.parquet")
+    for name in ("comparisons", "classification"):
+        tables.write(name, tables.empty(name), tmp_path / f"{name}.parquet")
+    text = digest.digest(tmp_path)
+    assert "## Right and wrong predictions" in text
+    (lesion, *_) = report_tables.contrasts_tables(study[1], study[0])
+    assert digest.markdown(lesion) in text
+    (tmp_path / "contrasts.parquet").unlink()  # of a study made before there were any
+    assert "Right and wrong" not in digest.digest(tmp_path)

@@ -43,7 +43,7 @@ def caption(summary: pd.DataFrame) -> str:
         f"({rows.named(rows.places(frame))})?",
         f"Marks are means, bars their intervals ({words.made_by(frame)}); {words.sizes(frame)}.",
         words.cut(frame),
-        "Dashed line: chance. A pooled center bias contains the gaze on the image itself, which takes from "
+        "Dashed line: chance. A pooled center bias contains the image's own reference, which takes from "
         "every shuffled score a part of what it should reward.",
     ]
     return " ".join(part for part in parts if part)

@@ -41,7 +41,7 @@ METRICS = {
         -2.0,
         2.0,
         "Shuffled NCC: the map's NCC with the reference minus its NCC with the center bias, from "
-        "\N{MINUS SIGN}2 to 2. Above 0, the map resembles the gaze on this image more than the average gaze. "
+        "\N{MINUS SIGN}2 to 2. Above 0, the map resembles this image's reference more than the average one. "
         "Chance is 0.",
     ),
     "auc": Metric(

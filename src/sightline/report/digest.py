@@ -16,7 +16,7 @@ from sightline import regions, seals, tables
 from sightline.errors import TableError
 from sightline.figures import rows
 from sightline.figures.trust import Asked
-from sightline.report import answers, facts, report_tables, trust_answers, trust_tables
+from sightline.report import answers, facts, prediction_answers, report_tables, trust_answers, trust_tables
 from sightline.report.page import Table
 from sightline.report.study_page import IN_ANSWER
 
@@ -39,12 +39,14 @@ def digest(study: Path, config: Path | None = None) -> str:
     given = yaml.safe_load(config.read_text(encoding="utf-8")) if config else None
     plan = facts.plan(given) if given else facts.Plan()
     summary, comparisons = (rows.arranged(table, plan.places) for table in (summary, comparisons))
+    contrasts = tables.read_all("contrasts", sorted(study.glob("contrasts.parquet")))  # older studies: none
+    looked = prediction_answers.answers(summary, contrasts, plan, areas, bias)
     said = answers.answer(summary, classification, comparisons, plan=plan, areas=areas, center_bias=bias)
     trusted, evidence = _trust(study, summary, facts.asked(given, areas) if given else [])
     command = f"python -m sightline.report.digest results/{study.resolve().name}"
     parts = [
         f"Made by `{command}{f' config/{config.name}' if config else ''}`.",
-        _points([*said, *trusted[:IN_ANSWER]]),
+        _points([*looked, *said, *trusted[:IN_ANSWER]]),
         *(["## Can the maps be trusted?", _points(trusted)] if trusted else []),
         *_section("" if trusted else "Can the maps be trusted?", evidence),
         *_section("Images", [report_tables.cohort_table(cohort)]),
@@ -53,6 +55,10 @@ def digest(study: Path, config: Path | None = None) -> str:
             [report_tables.classification_table(classification)] if len(classification) else [],
         ),
         *_section("Scores", report_tables.scores_tables(summary, bias)),
+        *_section(
+            "Right and wrong predictions",
+            report_tables.contrasts_tables(rows.arranged(contrasts, plan.places), summary, bias),
+        ),
         *_section("Leaving the image out of the center bias", report_tables.leave_out_table(summary)),
         *_section("Comparisons", report_tables.comparisons_tables(comparisons)),
     ]
