@@ -211,7 +211,7 @@ def named_in(path: Path) -> set[str]:
 @pytest.mark.parametrize("module", STATING)
 def test_stated_options_are_used_by_code(module):
     folder = (options.SOURCE / module.replace(".", "/")).parent
-    used = set().union(*(named_in(path) for path in folder.glob("*.py")))
+    used = set().union(*(named_in(path) for path in folder.rglob("*.py")))
     stated = options.schema(module)["properties"]
     # f"phase_{number}" uses phase_1
     assert [name for name in stated if not {name, name.rstrip("0123456789")} & used] == []

@@ -17,7 +17,13 @@ from sightline.phantom.breast.lesions import Kind
 from sightline.phantom.breast.outline import VIEWS
 from sightline.randomness import generator
 
-TABLES = tuple((lesion, split) for lesion in ("mass", "calcification") for split in ("train", "test"))
+# (lesion, split) -> the option that says how many patients the table has
+TABLES = {
+    ("mass", "train"): "mass_train",
+    ("mass", "test"): "mass_test",
+    ("calcification", "train"): "calc_train",
+    ("calcification", "test"): "calc_test",
+}
 SHORT = {"mass": "mass", "calcification": "calc"}  # as tables' names have it
 DENSITY = {"mass": "breast_density", "calcification": "breast density"}
 WORDS = {"mass": ("mass shape", "mass margins"), "calcification": ("calc type", "calc distribution")}
@@ -186,7 +192,7 @@ def _dealt(cases: list[Case], seed: int) -> list[str]:
 def draw_cases(seed: int, settings: dict) -> list[Case]:
     """The abnormalities of a phantom by the writer's `settings`, in upstream's order."""
     rng = generator(seed, "phantom", "cohort")
-    count = {table: settings[f"{SHORT[table[0]]}_{table[1]}"] for table in TABLES}
+    count = {table: settings[option] for table, option in TABLES.items()}
     ids = sorted(int(number) for number in rng.choice(np.arange(1, 2620), sum(count.values()), replace=False))
     patients = [f"P_{number:05d}" for number in rng.permutation(ids)]
     of = {table: [patients.pop() for _ in range(count[table])] for table in TABLES}
