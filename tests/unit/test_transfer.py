@@ -11,9 +11,11 @@ from huggingface_hub import constants
 
 from sightline.errors import ConfigError, DatasetError
 from sightline.models import weights
+from sightline.models.inputs import DEVIATION, MEAN
 from sightline.models.network import build, start
 from sightline.models.recipe import Recipe
 from sightline.models.training import fit
+from sightline.models.transfer import accept
 from tests.unit.small_trainings import LABELS, films
 
 EFFICIENT = {"model": "test_efficientnet", "arguments": {"output_stride": 16}}
@@ -156,9 +158,9 @@ def offline(tmp_path, monkeypatch):
     return tmp_path / "cache"
 
 
-def cached(folder, state):
+def cached(folder, state, name="test_efficientnet.r160_in1k"):
     """timm's weights as its hub's cache holds them."""
-    place = folder / "models--timm--test_efficientnet.r160_in1k"
+    place = folder / f"models--timm--{name}"
     (place / "refs").mkdir(parents=True)
     (place / "refs/main").write_text("0" * 40)
     weights.save(state, place / "snapshots" / ("0" * 40) / "model.safetensors")
@@ -182,6 +184,37 @@ def test_pretrained_weights_come_from_timms_cache(offline):
         expected = drawn if key.startswith("classifier.") else theirs.state_dict()
         assert torch.equal(tensor, expected[key]), key
     assert network.training and not network.bn1.training
+
+
+def test_weights_that_learned_another_normalisation_take_ours(offline):
+    """Features of the same grey values are equal, but for sums in another order."""
+    torch.manual_seed(0)
+    theirs = timm.create_model("test_vit", num_classes=1000)
+    learned = timm.get_pretrained_cfg("test_vit")
+    cached(offline, theirs.state_dict(), learned.hf_hub_id.partition("/")[2])
+    chosen = {"model": "test_vit", "arguments": {}, "weights": "pretrained"}
+    network = build("timm", 2, 0, **chosen)
+    said = start("timm", network, pytest.fail, **chosen)
+    assert "'patch_embed.proj' adapted to ImageNet's" in said and learned.mean == (0.5, 0.5, 0.5)
+    grey = torch.rand(2, 3, *learned.input_size[1:], generator=torch.Generator().manual_seed(0))
+    ours, other = (
+        (grey - torch.tensor(mean)[:, None, None]) / torch.tensor(deviation)[:, None, None]
+        for mean, deviation in ((MEAN, DEVIATION), (learned.mean, learned.std))
+    )
+    with torch.no_grad():
+        expected = theirs.eval().forward_features(other)
+        torch.testing.assert_close(network.eval().forward_features(ours), expected, rtol=1e-4, atol=1e-4)
+        assert not torch.allclose(theirs.forward_features(ours), expected, atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [torch.nn.Conv2d(3, 4, 3, padding=1), torch.nn.Conv2d(3, 4, 3, bias=False), torch.nn.Linear(3, 4)],
+)
+def test_a_layer_that_cannot_be_adapted_exactly_is_left_alone(layer):
+    before = snapshot(layer)
+    assert not accept(layer, (0.5,) * 3, (0.5,) * 3)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in layer.state_dict().items())
 
 
 def test_pretrained_weights_of_another_network_are_refused(offline):

@@ -7,9 +7,11 @@ their order and widths are in a figure alone. Ours: linear, GELU, dropout, linea
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 
 from sightline.errors import ConfigError
+from sightline.models.inputs import DEVIATION, MEAN
 from sightline.models.weights import inside
 
 
@@ -40,6 +42,28 @@ def freeze(network: nn.Module, trained: tuple[str, ...]) -> nn.Module:
     network.__class__ = type(type(network).__name__, (HeldStill, type(network)), {})
     network.trained_parts = trained
     return network.train(network.training)
+
+
+def accept(first: nn.Module, mean: tuple[float, ...], deviation: tuple[float, ...]) -> bool:
+    """Let a network that learned images normalised by `mean` and `deviation` take those normalised as ours.
+
+    Into the weights of `first`, the layer that sees the images: exact for a convolution with a bias and
+    without padding (a transformer's patches). False, and nothing changed, where it is not one.
+    """
+    if not isinstance(first, nn.Conv2d) or first.bias is None or any(_padding(first)):
+        return False
+    ours, theirs = (torch.tensor([MEAN, DEVIATION]).double(), torch.tensor([mean, deviation]).double())
+    scale, shift = ours[1] / theirs[1], (ours[0] - theirs[0]) / theirs[1]  # theirs = scale * ours + shift
+    weight = first.weight.detach().double()  # (K, C, h, w)
+    with torch.no_grad():
+        first.bias.add_((weight.sum(dim=(2, 3)) @ shift).to(first.bias.dtype))
+        first.weight.copy_((weight * scale[:, None, None]).to(first.weight.dtype))
+    return True
+
+
+def _padding(convolution: nn.Conv2d) -> tuple[int, ...]:
+    same = convolution.padding == "same" and max(convolution.kernel_size) > 1
+    return (int(same),) if isinstance(convolution.padding, str) else tuple(convolution.padding)
 
 
 def mlp(inputs: int, hidden: int, outputs: int, dropout: float) -> nn.Module:

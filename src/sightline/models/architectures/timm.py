@@ -1,7 +1,7 @@
 """Any image classifier of timm by its name (`timm.list_models()` lists them), with timm's head or another.
 
 Its first weights are drawn for the seed, or are those that timm's authors trained, or a file's. Images are
-normalised as ImageNet's, also for those weights of timm's that were trained with a mean of 0.5.
+normalised as ImageNet's; timm's weights that learned others (a mean of 0.5) are adapted where that is exact.
 """
 
 from __future__ import annotations
@@ -10,12 +10,18 @@ import hashlib
 import urllib.error
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 from torch import nn
 
 from sightline.errors import ConfigError
 from sightline.models import libraries, transfer
 from sightline.models import weights as files
+from sightline.models.inputs import DEVIATION, MEAN
+
+if TYPE_CHECKING:
+    from timm.models import PretrainedCfg
 
 OPTIONS = {
     "model": {
@@ -135,11 +141,27 @@ def start(
         digest = hashlib.sha256(Path(weights).read_bytes()).hexdigest()
         return f"file {weights} (sha256 {digest[:16]})"
     try:
-        pretrained, source = _pretrained(model, _pooled(model, arguments, pool))
+        pretrained, about = _pretrained(model, _pooled(model, arguments, pool))
     except _unreachable() as error:
         return _without_pretrained(model, error, unreachable, say)
+    source = about.hf_hub_id or about.url
     files.fit(network, pretrained.state_dict(), source, apart=names)
-    return f"pretrained: {source}"
+    return f"pretrained: {source}{_adapted(network, about, say)}"
+
+
+def _adapted(network: nn.Module, about: PretrainedCfg, say: Callable[[str], object]) -> str:
+    """Let the weights take our images; a remark where they learned others."""
+    if np.allclose([about.mean, about.std], [MEAN, DEVIATION]):
+        return ""
+    first = about.first_conv if isinstance(about.first_conv, str) else ""
+    said = f"images with mean {about.mean} and deviation {about.std}"
+    if transfer.accept(network.get_submodule(first), about.mean, about.std):
+        return f" (learned {said}; '{first}' adapted to ImageNet's)"
+    say(
+        f"WARNING: these pretrained weights learned {said}, and are given ImageNet's: the layer '{first}' "
+        "cannot be adapted exactly. Train the trunk, or choose weights of another tag."
+    )
+    return f" (learned {said}; not adapted)"
 
 
 def _without_pretrained(model: str, error: Exception, unreachable: str, say: Callable[[str], object]) -> str:
@@ -212,8 +234,8 @@ def _classifiers(network: nn.Module, model: str) -> tuple[str, ...]:
     return names
 
 
-def _pretrained(model: str, arguments: dict[str, object]) -> tuple[nn.Module, str]:
-    """timm's own network with its weights, and their place on the hub.
+def _pretrained(model: str, arguments: dict[str, object]) -> tuple[nn.Module, PretrainedCfg]:
+    """timm's own network with its weights, and what timm knows of them.
 
     With the weights' own number of classes, for then timm insists that all of them fit.
     """
@@ -227,7 +249,7 @@ def _pretrained(model: str, arguments: dict[str, object]) -> tuple[nn.Module, st
             f"architecture timm, model {model}: its pretrained weights do not fit the network that its "
             f"arguments {arguments} make: {error}"
         ) from error
-    return network, about.hf_hub_id or about.url
+    return network, about
 
 
 def _unreachable() -> tuple[type[Exception], ...]:
