@@ -19,7 +19,8 @@ def summarise(inputs, outputs, chosen: dict, seed: int) -> None:
     ]
     compared = pd.concat(families, ignore_index=True) if families else tables.empty("comparisons")
     tables.write("comparisons", compared, outputs.comparisons)
-    tables.write("contrasts", contrasts.contrast(primary, strata, options=options), outputs.contrasts)
+    clean = primary[primary["condition"] == "clean"]
+    tables.write("contrasts", contrasts.contrast(clean, strata, options=options), outputs.contrasts)
 
 
 if __name__ == "__main__":

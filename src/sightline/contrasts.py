@@ -8,6 +8,7 @@ difference is that of its two means, subjects are resampled with all that they h
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -30,9 +31,12 @@ def contrast(
 
     The difference is the mean over seeds of the difference of the levels' means over images. A seed in which
     fewer than two subjects have one of the levels does not count; where none does, the numbers are null.
-    Strata of more levels are left out. Columns and errors as in `statistics.summarise_strata`.
+    Strata of more levels are left out. Columns and errors as in `statistics.summarise_strata`. The interval
+    `pooled_normal`, which there is of single means alone, is replaced by the default one.
     """
     options, by = options or intervals.Options(), list(by)
+    if options.method == "pooled_normal":
+        options = replace(options, method=intervals.Options().method)
     rows = with_levels(scores[usable_rows(scores, by)], strata)
     levels = rows.groupby(["dataset", "stratum"])["level"].transform("nunique")
     rows = rows[levels == len(LEVELS)].reset_index(drop=True)
