@@ -20,8 +20,21 @@ rule plot_models:
         curves=per_trained(rules.train.output.curves),
         trainings=per_trained(rules.train.output.trainings),
         classification=rules.summarise_classification.output.classification,
+        confusion_shares=rules.summarise_classification.output.confusion_shares,
+        calibration=rules.summarise_classification.output.calibration,
+        discrimination=rules.summarise_classification.output.discrimination,
     output:
-        figures=["<study>/figures/curves.svg", "<study>/figures/classification.svg"],
+        figures=[
+            f"<study>/figures/{name}.svg"
+            for name in (
+                "curves",
+                "classification",
+                "metrics",
+                "confusions",
+                "discrimination",
+                "calibration",
+            )
+        ],
         captions="<study>/figures/models.captions.json",
     log:
         "<study>/logs/plot_models.log",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from sightline import jobs, regions, tables
+from sightline import jobs, published, regions, tables
 from sightline.report import captions, facts, study_page
 
 if __name__ == "__main__":
@@ -19,6 +19,7 @@ if __name__ == "__main__":
             comparisons=tables.read("comparisons", inputs.comparisons),
             contrasts=tables.read("contrasts", inputs.contrasts),
             classification=tables.read("classification", inputs.classification),
+            published=published.classification(known) if (known := study["report"]["published"]) else None,
             agreements=tables.read_all("agreement_summary", inputs.agreements),
             maps=tables.read("map_summary", inputs.map_summary),
             asked=facts.asked(study, areas),

@@ -12,7 +12,15 @@ import pytest
 from sightline import tables
 from sightline.errors import ConfigError, SightlineError
 from sightline.figures import classification, intervals, style, words
-from sightline.report import captions, facts, page, report_tables, study_page, trust_tables
+from sightline.report import (
+    captions,
+    classification_report,
+    facts,
+    page,
+    report_tables,
+    study_page,
+    trust_tables,
+)
 from sightline.report.answers import answer
 from sightline.report.facts import Plan
 from tests.unit import made_up_study as made_up
@@ -398,7 +406,7 @@ def test_the_leave_out_table_holds_every_center_bias_and_the_change():
 
 
 def test_the_classification_table_has_a_column_per_model_and_says_undefined():
-    frame = report_tables.classification_table(made_up.classification()).frame
+    frame = classification_report.areas(made_up.classification()).frame
     assert list(frame.columns) == ["Label", "Positives", "ag sononet", "sononet"]
     assert frame["Label"].iloc[0] == "Mean of the labels" and frame["Label"].iloc[-1] == "Pleural Other"
     assert frame["sononet"].iloc[-1] == "undefined"
@@ -407,7 +415,7 @@ def test_the_classification_table_has_a_column_per_model_and_says_undefined():
 def test_one_label_needs_no_mean():
     frame = made_up.classification()
     one_label = frame[frame["label"].isin(["mean", "Edema"]) & (frame["model"] == "sononet")]
-    shown = report_tables.classification_table(one_label)
+    shown = classification_report.areas(one_label)
     assert list(shown.frame["Label"]) == ["Edema"]
     (sentence,) = answer(made_up.summary().iloc[:0], one_label)
     assert sentence.startswith("The models' AUC for Edema: sononet ")

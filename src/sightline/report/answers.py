@@ -6,10 +6,10 @@ import pandas as pd
 
 from sightline import tables
 from sightline.figures import rows, words
-from sightline.figures.classification import of_labels, of_metric
+from sightline.report import classification_report
+from sightline.report.chance import SIDES, lies
 from sightline.report.facts import Plan
 
-SIDES = {"above": "above chance", "across": "not distinguishable from chance", "below": "below chance"}
 RANDOM = "random"  # the condition that has the same network untrained
 SHARED = (
     "The map named is the configuration's first: model, method, reading. Other maps, metrics and groups are "
@@ -50,7 +50,7 @@ def answer(
         sentences += [(where + told)[0].upper() + (where + told)[1:]] if told else []
     sentences += _leaving_out(rows.overall(summary))
     if classification is not None:
-        sentences += _classifies(classification)
+        sentences += classification_report.answers(classification)
     return sentences or [
         "There is no score to answer with; the sections below say which inputs and scores are missing, "
         "and why."
@@ -59,13 +59,6 @@ def answer(
 
 def _clean(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[(frame["condition"] == "clean") | words.is_baseline(frame)]
-
-
-def _side(row: pd.Series, value: float) -> str:
-    """Where the interval lies: above, below or across `value`."""
-    if row["low"] > value:
-        return "above"
-    return "below" if row["high"] < value else "across"
 
 
 def _maps(here: pd.DataFrame, plan: Plan, metric: str | None, condition: str = "clean") -> pd.DataFrame:
@@ -88,7 +81,7 @@ def _gaze(here: pd.DataFrame, compared: pd.DataFrame, plan: Plan) -> str:
     readers = here[(here["method"] == "interobserver") & (here["metric"] == metric)]
     told = []
     if len(readers):
-        side = f", {SIDES[_side(readers.iloc[0], chance)]}" if maps.empty else ""
+        side = f", {SIDES[lies(readers.iloc[0], chance)]}" if maps.empty else ""
         told.append(f"readers agree with one another at {words.estimate(readers.iloc[0])}{side}")
     if len(maps):
         primary = maps.iloc[0]
@@ -167,7 +160,7 @@ def _counts(here: pd.DataFrame, plan: Plan, metric: str, chance: float) -> str:
 
 
 def _sides(maps: pd.DataFrame, chance: float) -> str:
-    sides = maps.apply(_side, axis=1, value=chance).value_counts()
+    sides = maps.apply(lies, axis=1, value=chance).value_counts()
     if len(maps) == 1:
         return SIDES[sides.index[0]]
     return ", ".join(f"{sides[side]} {SIDES[side]}" for side in SIDES if side in sides)
@@ -204,20 +197,3 @@ def plus(value: float) -> str:
     """A change with its sign and three decimals."""
     text = words.signed(value, 3)
     return text if text[0] == "\N{MINUS SIGN}" or float(text) == 0 else f"+{text}"
-
-
-def _classifies(classification: pd.DataFrame) -> list[str]:
-    frame = of_labels(of_metric(classification, "auc"))
-    one = frame["label"].nunique() == 1
-    frame = frame[((frame["label"] == "mean") | one) & (frame["condition"] == "clean")]
-    frame = frame.dropna(subset=["value"]).sort_values("value", ascending=False)
-    if frame.empty:
-        return []
-    several = frame["dataset"].nunique() > 1
-    parts = [
-        f"{words.plain(row['model'])}{' on ' + words.plain(row['dataset']) if several else ''} "
-        f"{words.estimate(row, 'value')}, {SIDES[_side(row, 0.5)]}"
-        for _, row in frame.iterrows()
-    ]
-    what = f"AUC for {frame['label'].iloc[0]}" if one else "mean AUC over labels"
-    return [f"The models' {what}: {'; '.join(parts)}."]

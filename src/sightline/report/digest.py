@@ -16,7 +16,15 @@ from sightline import regions, seals, tables
 from sightline.errors import TableError
 from sightline.figures import rows
 from sightline.figures.trust import Asked
-from sightline.report import answers, facts, prediction_answers, report_tables, trust_answers, trust_tables
+from sightline.report import (
+    answers,
+    classification_report,
+    facts,
+    prediction_answers,
+    report_tables,
+    trust_answers,
+    trust_tables,
+)
 from sightline.report.page import Table
 from sightline.report.study_page import IN_ANSWER
 
@@ -52,7 +60,7 @@ def digest(study: Path, config: Path | None = None) -> str:
         *_section("Images", [report_tables.cohort_table(cohort)]),
         *_section(
             "Classification",
-            [report_tables.classification_table(classification)] if len(classification) else [],
+            classification_report.tables_of(classification),
         ),
         *_section("Scores", report_tables.scores_tables(summary, bias)),
         *_section(

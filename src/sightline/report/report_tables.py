@@ -8,7 +8,6 @@ from pathlib import PurePosixPath
 import pandas as pd
 
 from sightline.figures import rows, style, words
-from sightline.figures.classification import of_labels, of_metric
 from sightline.report import answers
 from sightline.report.page import Table
 
@@ -203,38 +202,6 @@ def _probability(value: float) -> str:
     return (
         "< 0.001" if value < 0.001 else f"{min(1.0, value):.3f}" if value < 0.1 else f"{min(1.0, value):.2f}"
     )
-
-
-def classification_table(classification: pd.DataFrame) -> Table:
-    """AUC and interval per label, best first; a column per model (and dataset, condition, if several)."""
-    classification = of_labels(of_metric(classification, "auc"))
-    frame = classification.assign(
-        column=[
-            ", ".join(
-                [words.plain(row.model)]
-                + ([words.plain(row.dataset)] if classification["dataset"].nunique() > 1 else [])
-                + ([words.plain(row.condition)] if row.condition != "clean" else [])
-            )
-            for row in classification.itertuples()
-        ],
-        cell=[words.estimate(row, "value") for _, row in classification.iterrows()],
-    )
-    single = frame[frame["label"] != "mean"]
-    means = frame.groupby("label")["value"].mean().fillna(-1.0)
-    labels = sorted(means.index, key=lambda label: (label != "mean", -means[label], label))
-    wide = (
-        frame.pivot_table(index="label", columns="column", values="cell", aggfunc="first")
-        .loc[labels]
-        .fillna("")
-    )
-    positives = frame.groupby("label")["positives"].agg(words.span)
-    wide.insert(0, "Positives", ["" if label == "mean" else positives[label] for label in labels])
-    wide.insert(0, "Label", ["Mean of the labels" if label == "mean" else label for label in labels])
-    caption = (
-        f"AUC per label and its interval ({words.made_by(single)}); n = {words.span(frame['images'])} "
-        f"images, {words.span(frame['seeds'])} seeds. Undefined: all images have one value."
-    )
-    return Table(caption, wide, frozenset({"Label"}))
 
 
 def cohort_table(cohort: pd.DataFrame) -> Table:

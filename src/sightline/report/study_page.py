@@ -11,12 +11,11 @@ from sightline import tables
 from sightline.errors import ConfigError
 from sightline.figures import rows, words
 from sightline.figures.trust import Asked
-from sightline.report import page, prediction_answers, trust_answers, trust_tables
+from sightline.report import classification_report, page, prediction_answers, trust_answers, trust_tables
 from sightline.report.answers import SHARED, answer
 from sightline.report.facts import Plan
 from sightline.report.page import Picture, Points, Pre, Section, Table, Terms
 from sightline.report.report_tables import (
-    classification_table,
     cohort_table,
     comparisons_tables,
     contrasts_tables,
@@ -59,7 +58,8 @@ class Evidence:
     `pictures` gives a key of `EVIDENCE` its figures ("agreement" goes under "trust"); others go under "More".
     `asked` says which maps the sentences on trust are about. `versions` and `facts` (seeds,
     recipe, models, command) are shown as they are; `config` is the configuration's text; `areas` as in
-    `answers.answer`; `plan` the configuration's order.
+    `answers.answer`; `published` how well the literature's models classify (`classified.matching`); `plan`
+    the configuration's order.
     """
 
     title: str
@@ -68,6 +68,7 @@ class Evidence:
     comparisons: pd.DataFrame = field(default_factory=lambda: tables.empty("comparisons"))
     contrasts: pd.DataFrame = field(default_factory=lambda: tables.empty("contrasts"))
     classification: pd.DataFrame = field(default_factory=lambda: tables.empty("classification"))
+    published: pd.DataFrame | None = None
     agreements: pd.DataFrame = field(default_factory=lambda: tables.empty("agreement_summary"))
     maps: pd.DataFrame = field(default_factory=lambda: tables.empty("map_summary"))
     asked: Sequence[Asked] = ()
@@ -160,6 +161,7 @@ def sections(evidence: Evidence) -> list[Section]:
 def _said(evidence: Evidence, name: str) -> list[Points]:
     """What a section says in sentences before its figures."""
     sentences = trusted(evidence) if name == "trust" else []
+    sentences += classification_report.answers(evidence.classification) if name == "classification" else []
     return [Points(sentences)] if sentences else []
 
 
@@ -184,8 +186,8 @@ def _tables(evidence: Evidence, name: str) -> list[Table]:
         return trust_tables.tables_of(evidence.summary, evidence.agreements, evidence.maps)
     if name == "center_bias" and len(evidence.summary):
         return leave_out_table(evidence.summary)
-    if name == "classification" and len(evidence.classification):
-        return [classification_table(evidence.classification)]
+    if name == "classification":
+        return classification_report.tables_of(evidence.classification, evidence.published)
     if name == "cohort" and (len(evidence.cohort) or len(evidence.skipped)):
         return [cohort_table(evidence.cohort), skipped_table(evidence.skipped)]
     return []
