@@ -3,6 +3,8 @@ import pytest
 
 from sightline import published
 from sightline.errors import ConfigError
+from sightline.figures import intervals, strata
+from tests.unit.made_up_study import summary
 
 
 def test_every_group_of_the_paper_is_there_once_with_its_source():
@@ -81,6 +83,8 @@ def test_a_study_without_scores_has_none_to_show():
     figures = published.figures("mammography")
     assert figures.empty and list(figures.columns) == list(published.figures().columns)
     assert published.studies() == ["cxr_gaze", "mammography"]
+    for draw in (intervals.draw, lambda *given: strata.draw(*given, stratum="abnormal")):
+        assert "published" not in "".join(text.get_text() for text in draw(summary(), figures).texts)
 
 
 @pytest.mark.parametrize("study", ["cxr_gase", "cxr_gaze_classification", "../tables"])
