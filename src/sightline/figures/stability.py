@@ -207,8 +207,7 @@ def _value(
         if ends[1] > ends[0]:
             line = x + np.array(ends) * size[0]
             figure.add_artist(Line2D(line, [y + size[1] / 2] * 2, color=style.INK, linewidth=0.7))
-    text = words.number(value, mark["low"], mark["high"]) if pd.notna(value) else "undefined"
-    text = words.signed(value, 2) if pd.notna(value) and len(text) > 5 else text
+    text = words.signed(value, 2) if pd.notna(value) else "undefined"
     look = {"weight": "bold"} if bold else {}
     y = (top - BAR - 0.015) / place.total
     figure.text((left + wide / 2) / place.width, y, text, ha="center", va="top", size=style.SMALL, **look)
