@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import expit, softmax
-from scipy.stats import norm
+from scipy.stats import beta, norm
 from sklearn import metrics as oracle
 from sklearn.calibration import calibration_curve
 
@@ -340,14 +340,25 @@ def test_a_seed_that_never_says_a_label_is_left_out_of_its_precision():
     assert row.loc["recall", "seeds"] == 3
 
 
-def test_a_model_that_is_never_wrong_has_an_exact_interval_not_a_point():
+def test_a_model_that_is_never_wrong_has_an_interval_not_a_point():
     value = np.eye(2)[np.arange(40) % 2]
     found = summarise(table(value, 9 * value[None]), of_subjects(40, 4), ["m"], FAST)["classification"]
     row = found.set_index(["label", "metric"])
     for label in ("all", "mean", "l0"):
         assert row.loc[(label, "accuracy"), "high"] == 1.0
-        assert row.loc[(label, "accuracy"), "low"] == pytest.approx(0.025 ** (1 / 10))  # 10 subjects
-    assert row.loc[("l0", "accuracy"), "interval"] == "95% exact binomial, 10 subjects"
+        assert row.loc[(label, "accuracy"), "low"] == pytest.approx(beta.ppf(0.025, 10.5, 0.5))  # 10 subjects
+    assert row.loc[("l0", "accuracy"), "interval"] == "95% Jeffreys' binomial interval, 10 subjects"
+
+
+def test_a_share_with_few_errors_has_at_least_the_interval_of_a_binomial_share():
+    """One of 30 patients is missed: resamples alone would end near 1."""
+    value = (np.arange(60) < 30).astype(float)[:, None]
+    logit = np.where(np.arange(60) == 0, -1.0, 2.0)[None, :, None] * (2 * value - 1)
+    found = summarise(table(value, logit), of_subjects(60, 1), [], intervals.Options(resamples=2000))
+    row = found["classification"].set_index(["label", "metric"]).loc[("l0", "recall")]
+    low, high = beta.ppf([0.025, 0.975], 29.5, 1.5)
+    assert row["low"] <= low + 1e-9 and row["high"] >= high - 1e-9 and row["high"] <= 1.0
+    assert row["interval"].endswith("; at least Jeffreys' binomial interval, 30 subjects")
 
 
 def test_images_without_one_label_of_an_exclusive_set_are_left_out():

@@ -96,7 +96,11 @@ def _of_labels(predicted: Predicted) -> list[Measured]:
 
     entering = _entering(sums)
     missing = [MISSING[metric] for metric in OF_LABELS]
-    found = [with_mean(predicted, of_labels, entering, OF_LABELS, missing)]
+    there, absent = (entering[:, OF_LABELS.index(name)] for name in ("recall", "specificity"))
+    fewest = entering.copy()  # a mean of two shares varies as one share of so many
+    both = ratio(4.0 * there * absent, (there + absent).astype(float))
+    fewest[:, OF_LABELS.index("balanced_accuracy")] = np.nan_to_num(both)
+    found = [with_mean(predicted, of_labels, entering, OF_LABELS, missing, fewest)]
     if predicted.exclusive:
         found.append(_by_support(predicted, of_labels, sums["tp"] + sums["fn"]))
     return found

@@ -12,7 +12,7 @@ from sightline.classification.measured import SHARES, Measured
 from sightline.classification.predicted import Predicted
 from sightline.randomness import generator
 
-FEW = 5  # subjects at the rarer side of a share, from which on resamples tell its interval
+FEW = 3  # subjects at the rarer side of a share, from which on resamples tell its interval
 NO_METHOD = "pooled_normal"  # serves means of scores alone
 
 
@@ -23,9 +23,9 @@ def estimated(
 
     `value` is the mean over the seeds that have the number, which `seeds` counts; `undefined` where none has
     it, and `interval` then says of what there is none. Intervals are those of `options`; subjects and seeds
-    are resampled together, and the number is worked out anew from every resample. A share that
-    leaves fewer than `FEW` subjects wrong (or right) has at least the exact binomial interval of Clopper and
-    Pearson (1934): resamples cannot hold errors that the sample lacks. `what` names the draws.
+    are resampled together, and the number is worked out anew from every resample. A share that leaves fewer
+    than `FEW` subjects wrong (or right) has at least Jeffreys' interval for a binomial share (Brown, Cai and
+    DasGupta 2001): resamples cannot hold errors that the sample lacks. `what` names the draws.
     """
     own = measured.values(np.ones((1, predicted.subjects)))[0]  # (S, names)
     there = ~np.isnan(own)
@@ -80,22 +80,23 @@ def _fill(
 def _ends(
     own: np.ndarray, measured: Measured, options: intervals.Options, numbers: np.ndarray, made: np.ndarray
 ) -> None:
-    """Give shares that leave few subjects at one side at least the exact interval for that many subjects."""
+    """Give shares that leave few subjects at one side at least the interval of a binomial share."""
     for column, name in enumerate(measured.names):
         value, subjects = numbers[column, 0], int(measured.fewest[column])
         rare = subjects * min(value, 1.0 - value)  # NaN where there is no value
         if name[-1] not in SHARES or subjects < 1 or not rare < FEW:
             continue
         tails = options.tails
-        low = beta.ppf(tails[0], value * subjects, (1.0 - value) * subjects + 1.0) if value > 0 else 0.0
-        high = beta.ppf(tails[1], value * subjects + 1.0, (1.0 - value) * subjects) if value < 1 else 1.0
-        exact = f"exact binomial, {subjects} subjects"
+        given = value * subjects + 0.5, (1.0 - value) * subjects + 0.5
+        low = beta.ppf(tails[0], *given) if value > 0 else 0.0
+        high = beta.ppf(tails[1], *given) if value < 1 else 1.0
+        jeffreys = f"Jeffreys' binomial interval, {subjects} subjects"
         known = own[:, column][~np.isnan(own[:, column])]
         if np.ptp(known) == 0 and value in (0.0, 1.0):
-            made[column] = f"{options.level:.0%} {exact}"
+            made[column] = f"{options.level:.0%} {jeffreys}"
         elif not np.isnan(numbers[column, 1]):
             low, high = min(low, numbers[column, 1]), max(high, numbers[column, 2])
-            made[column] += f"; at least {exact}"
+            made[column] += f"; at least {jeffreys}"
         else:
             continue
         numbers[column, 1:] = low, high

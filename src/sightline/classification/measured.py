@@ -18,6 +18,7 @@ MEAN, WEIGHTED, ALL = "mean", "weighted", "all"
 SHARE = "share"  # of images, where a number has no other name
 # what lies at 0 or 1 where all answers are alike
 SHARES = {SHARE, "accuracy", "balanced_accuracy", "precision", "recall", "specificity", "npv", "f1"}
+SHARES |= {"average_precision"}  # a mean over positives
 
 Weights = np.ndarray  # (draws, subjects)
 
@@ -83,10 +84,12 @@ def with_mean(
     entering: np.ndarray,
     metrics: Sequence,
     missing: list[str],
+    fewest: np.ndarray | None = None,
 ) -> Measured:
     """Numbers of labels (draws, S, L, metrics), and the mean over those labels that have them.
 
-    A label that a resample leaves nothing of keeps its own number there. `entering` is (L, metrics).
+    A label that a resample leaves nothing of keeps its own number there. `entering` is (L, metrics), and so
+    is `fewest` where it is not the same.
     """
     own = of_labels(np.ones((1, predicted.subjects)))
 
@@ -98,12 +101,13 @@ def with_mean(
     everyone = np.full(len(metrics), predicted.subjects)
     # where none is wrong, all unseen errors may be in the smallest label, which is one of several in the mean
     held = ~np.isnan(own[0]).any(axis=0)  # (L, metrics)
-    fewest = np.where(held, entering, predicted.subjects).min(axis=0) * held.sum(axis=0)
-    fewest = np.minimum(fewest, predicted.subjects)
+    fewest = entering if fewest is None else fewest
+    together = np.where(held, fewest, predicted.subjects).min(axis=0) * held.sum(axis=0)
+    together = np.minimum(together, predicted.subjects)
     return Measured(
         [(label, metric) for label in [*predicted.labels, MEAN] for metric in metrics],
         values,
         np.concatenate([entering.ravel(), everyone]),
-        np.concatenate([entering.ravel(), fewest]),
+        np.concatenate([fewest.ravel(), together]),
         [*missing * len(predicted.labels), *["no label has it"] * len(metrics)],
     )
