@@ -63,6 +63,13 @@ def test_published_accuracies_of_text_and_table_both_stand_hollow_beside_ours():
     assert "Hollow" not in classification_metrics.caption(of, KNOWN.assign(model="other"))
 
 
+def test_of_two_labels_that_exclude_each_other_one_area_is_drawn(tmp_path):
+    found = texts(classification.draw(made_up.tables("mammograms")["classification"]), tmp_path / "a.svg")
+    assert found.count("malignant") == 2 and "benign" not in found and "Mean of the labels" not in found
+    digits = texts(classification.draw(made_up.tables("digits")["classification"]), tmp_path / "b.svg")
+    assert {"Mean of the labels", "0", "9"} <= set(digits)
+
+
 def test_published_values_of_any_dataset_and_of_one():
     of = made_up.tables("films")["classification"]
     found = classified.matching(of, published.classification("cxr_gaze"))

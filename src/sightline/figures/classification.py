@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from sightline.figures import classified, forest, style, words
-from sightline.figures.classified import MEAN, of_labels, of_metric
+from sightline.figures.classified import MEAN, of_metric
 
 COLUMNS = ["row", "panel", "series", "mean", "low", "high", "why"]
 
@@ -42,10 +42,12 @@ def draw(classification: pd.DataFrame, published: pd.DataFrame | None = None) ->
 
 
 def _aucs(classification: pd.DataFrame) -> pd.DataFrame:
-    """The rows of AUCs; each dataset's without a mean where it has one label alone."""
-    found = of_metric(classification, "auc")
-    parts = [of_labels(part) for _, part in found.groupby("dataset")]
-    return pd.concat(parts) if parts else found
+    """The rows of AUCs; of a dataset that one label speaks for, that label's alone."""
+    parts = []
+    for _, part in classification.groupby("dataset"):
+        label, found = classified.spoken(part), of_metric(part, "auc")
+        parts.append(found if label == MEAN else found[found["label"] == label])
+    return pd.concat(parts) if parts else classification
 
 
 def _published(frame: pd.DataFrame, published: pd.DataFrame | None) -> pd.DataFrame:
