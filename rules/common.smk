@@ -173,10 +173,15 @@ def autoencoder_of(wildcards):
     return str(rules.train_vae.output.weights).format(**wildcards) if needed else []
 
 
-def cut_at(wildcards):
-    """The side at which a job's model takes pictures cut out of a dataset's images; None for whole images."""
-    cut = study.datasets[wildcards.dataset]["preparation"]["crop"]
-    return study.recipe_of(wildcards.model)["side"] if cut else None
+def cut_to(wildcards):
+    """The kind of region to which a dataset's pictures are cut; None for whole images."""
+    chosen = study.datasets[wildcards.dataset]["preparation"]
+    return chosen["find"] if chosen["crop"] else None
+
+
+def cuts(wildcards):
+    """The boxes to which a dataset's pictures are cut; nothing for whole images."""
+    return per_dataset(rules.prepare.output.boxes, [wildcards.dataset] if cut_to(wildcards) else [])
 
 
 def per_artifact(pattern):

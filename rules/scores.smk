@@ -7,9 +7,7 @@ rule score:
         values=flat(rules.attribute.output.values),
         predictions=rules.attribute.output.predictions,
         images=rules.read_dataset.output.images,
-        prepared=lambda wildcards: per_dataset(
-            rules.prepare.output.table, [wildcards.dataset] if cut_at(wildcards) else []
-        ),
+        cuts=cuts,
         gaze=rules.render_gaze.output.table,
         gaze_values=flat(rules.render_gaze.output.values),
         center_bias=rules.average_references.output.table,
@@ -26,7 +24,7 @@ rule score:
         study_seed=study.seed,
         labels=lambda wildcards: study.labels_of(wildcards.model),
         readings=lambda wildcards: study.readings_of(wildcards.method),
-        cut_at=lambda wildcards: cut_at(wildcards),
+        cut_to=lambda wildcards: cut_to(wildcards),
         references=lambda wildcards: study.references_of(wildcards.dataset),
         metrics=study.config["scores"]["metrics"],
         leave_out=study.leave_outs,
@@ -78,6 +76,7 @@ rule compare_maps:
             rules.attribute.output.predictions, study.compared_cells(wildcards.dataset, wildcards.agreement)
         ),
         images=rules.read_dataset.output.images,
+        cuts=cuts,
     output:
         "<study>/agreements/{dataset}/{agreement}.parquet",
     log:
@@ -98,6 +97,7 @@ rule compare_maps:
             study.readings_of(cell.method)
             for cell in study.compared_cells(wildcards.dataset, wildcards.agreement)
         ],
+        cut_to=lambda wildcards: cut_to(wildcards),
         scale=study.config["scores"]["scale"],
         threads=study.config["compute"]["threads"],
     script:

@@ -2,9 +2,9 @@
 
 from sightline import jobs, tables
 from sightline.agreement import agree, pairs
-from sightline.frames import scoring_frame
+from sightline.frames import Frame, scoring_frame
 from sightline.outcomes import MapsOf
-from sightline.saliency import Saliency
+from sightline.saliency import Saliency, cut_out, within
 
 
 def compare(inputs, params, kind: str, cells: list[MapsOf]):
@@ -18,13 +18,20 @@ def compare(inputs, params, kind: str, cells: list[MapsOf]):
     def maps(cell, outputs_of) -> Saliency:
         return Saliency(*files[cell][:2], files[outputs_of][2], labels[outputs_of])
 
+    seen = params.cut_to and cut_out(tables.read_all("boxes", inputs.cuts), params.cut_to, shapes)
+
+    def frame(image: str) -> Frame:
+        """Of an image that was cut, what was seen: beyond it two maps would agree that there is nothing."""
+        whole = scoring_frame(shapes[image], params.scale)
+        return within(whole, seen(image)) if seen else whole
+
     return agree.agree(
         kind,
         jobs.progress(groups, len(groups), "groups of maps"),
         maps,
         readings.__getitem__,
         images,
-        lambda image: scoring_frame(shapes[image], params.scale),
+        frame,
     )
 
 

@@ -2,28 +2,23 @@
 
 from functools import lru_cache
 
-import numpy as np
-
 from sightline import jobs, references, scoring, tables
 from sightline.frames import scoring_frame
-from sightline.prepared import Store
-from sightline.saliency import Saliency
+from sightline.saliency import Saliency, cut_out
 
 
-def seen(inputs, params):
-    """image -> where its picture lay that the model took; None where pictures are whole."""
-    if params.cut_at is None:
-        return None
-    store = Store(tables.read_all("prepared", inputs.prepared), np.empty(0))
-    return lambda image: store.frame(image, params.cut_at, "explain")
+def seen(inputs, params, shapes: dict[str, tuple[int, int]]):
+    """image -> the part of it that the model saw; None where pictures are whole."""
+    return params.cut_to and cut_out(tables.read_all("boxes", inputs.cuts), params.cut_to, shapes)
 
 
 def score(inputs, params, maps_of: scoring.MapsOf):
     """Table 'scores' of every explained image that has a reference."""
-    maps = Saliency(inputs.maps, inputs.values, inputs.predictions, params.labels, seen(inputs, params))
     images = tables.read("images", inputs.images)
-    images = images[images["image"].isin(maps.images) & images["evaluated"]]
     shapes = {row.image: (row.height, row.width) for row in images.itertuples()}
+    part = seen(inputs, params, shapes)
+    maps = Saliency(inputs.maps, inputs.values, inputs.predictions, params.labels, part)
+    images = images[images["image"].isin(maps.images) & images["evaluated"]]
 
     @lru_cache(maxsize=1)
     def readings_of(image: str) -> dict[str, scoring.Answer]:

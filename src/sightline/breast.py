@@ -7,10 +7,11 @@ level between background and tissue, connected pieces, holes filled.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil, floor
 
 import numpy as np
 from PIL import Image
+
+from sightline.frames import touched
 
 LONGEST = 256  # pixels of the small version's longer side
 BORDER, WHITE, WHOLE = 0.06, 0.9, 0.95  # of a side at most, of the range at least, of a line's pixels
@@ -33,7 +34,7 @@ class Tissue:
     @property
     def window(self) -> tuple[int, int, int, int]:
         """The whole pixels that the box touches: left, top, right, bottom, the last two exclusive."""
-        return floor(self.box[0]), floor(self.box[1]), ceil(self.box[2]), ceil(self.box[3])
+        return touched(self.box)
 
     @property
     def lies_right(self) -> bool:

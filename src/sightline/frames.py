@@ -5,7 +5,9 @@ Arrays are ([D,] H, W); affines act on (x, y[, z]) indices of pixel centres, int
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil, floor
 
 import numpy as np
 
@@ -73,6 +75,14 @@ def _linear_part(frame: Frame) -> np.ndarray:
     """What takes image indices (x, y[, z]) to a frame's, but for its shift: (axes, axes)."""
     scale = np.array(frame.scale)
     return np.diag(scale) if frame.matrix is None else scale[:, None] * np.array(frame.matrix)
+
+
+def touched(box: Sequence[float]) -> tuple[int, int, int, int]:
+    """The whole pixels that a box (xmin, ymin, xmax, ymax; edges) touches: left, top, right, bottom.
+
+    The last two are exclusive.
+    """
+    return floor(box[0]), floor(box[1]), ceil(box[2]), ceil(box[3])
 
 
 def scoring_frame(image_shape: tuple[int, ...], scale: float) -> Frame:

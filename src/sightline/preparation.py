@@ -38,7 +38,7 @@ OPTIONS = {
     },
     "crop": {
         "description": "Whether pictures are cut to the box of what was found. Maps then end there: beyond "
-        "the box their edge is continued.",
+        "the box a score takes them for 0, and agreements compare nothing.",
         "type": "boolean",
         "default": False,
     },

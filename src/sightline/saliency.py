@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+
 from sightline import tables
 from sightline.attribution import readings
 from sightline.attribution.store import MapStore
-from sightline.frames import Frame, shown
+from sightline.frames import Frame, shown, touched
 from sightline.outcomes import Absent, Answer
 
 
@@ -25,7 +28,7 @@ class Saliency:
     ):
         """Open the three files that explaining wrote; `labels` are the model's, in its order.
 
-        `seen` says where an image's picture lay that the model took, where that was cut out of the image.
+        `seen` says what of an image the model saw, where pictures were cut out of the images (`cut_out`).
         """
         self._maps, self._labels, self._seen = MapStore(maps, values), tuple(labels), seen
         self.images = self._maps.images
@@ -73,3 +76,31 @@ class Saliency:
 
     def _outputs(self, image: str) -> readings.Outputs | None:
         return self._said.get(image)
+
+
+def cut_out(boxes: pd.DataFrame, kind: str, shapes: Mapping[str, tuple[int, int]]) -> Callable[[str], Frame]:
+    """image -> the part of it that pictures were cut to: `boxes` of `kind`, `shapes` (H, W) of the images.
+
+    What pads such a picture to a square is no part of it. An image without a box was left whole.
+    """
+    found = boxes[boxes["kind"] == kind]
+    corners = found[["xmin", "ymin", "xmax", "ymax"]].itertuples(index=False, name=None)
+    box_of = dict(zip(found["image"], corners))
+
+    def seen(image: str) -> Frame:
+        whole = Frame.of_image(shapes[image])
+        if image not in box_of:
+            return whole
+        left, top, right, bottom = touched(box_of[image])
+        return whole.cropped((top, left), (bottom - top, right - left))
+
+    return seen
+
+
+def within(frame: Frame, seen: Frame) -> Frame:
+    """The part of `frame` whose pixels have their centre in `seen`, a rectangle; `frame` where none has."""
+    inside = shown(seen, frame)
+    if not inside.any():
+        return frame
+    rows, columns = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
+    return frame.cropped((rows[0], columns[0]), (len(rows), len(columns)))

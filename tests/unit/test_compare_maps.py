@@ -63,6 +63,7 @@ def job(tmp_path):
         agreement={"between": "condition", "with": "clean", "only": {}},
         labels=[LABELS] * 2,
         readings=[{"predicted": {"classes": "predicted", "clip": "none"}}] * 2,
+        cut_to=None,
         scale=0.25,
     )
     return inputs, params, cells
@@ -96,3 +97,27 @@ def test_pairs_without_a_fixed_side_are_read_with_their_own_outputs(job):
     ]
     expected = measured(np.stack(pair), [(0, 1)])[0]
     assert found[found["image"] == "a"]["value"].to_numpy() == pytest.approx(expected, abs=1e-9)
+
+
+def test_maps_of_cut_pictures_are_compared_on_what_was_seen(job, tmp_path):
+    inputs, params, cells = job
+    box = dict.fromkeys(tables.SCHEMAS["boxes"].columns, "") | {"dataset": "d", "image": "a", "index": 0}
+    height, width = IMAGES["a"]
+    box |= {"kind": "breast", "shape": "rectangle", "certainty": None}
+    box |= {"xmin": 0.0, "ymin": height / 4, "xmax": width / 2, "ymax": 1.0 * height}
+    tables.write("boxes", pd.DataFrame([box]), tmp_path / "boxes.parquet")
+    params.cut_to, inputs.cuts = "breast", [tmp_path / "boxes.parquet"]
+    found = compare_maps.compare(inputs, params, "randomisation", cells)
+    for image, shape in IMAGES.items():
+        target, source = scoring_frame(shape, 0.25), Frame.resized(shape, (7, 6))
+        pair = np.stack(
+            [
+                resample(drawn(cell, image, "fox", (7, 6)).astype(np.float32), source, target)
+                for cell in reversed(cells)
+            ]
+        )
+        if image == "a":  # the other was left whole
+            rows, columns = target.shape
+            pair = pair[:, round(rows / 4) :, : round(columns / 2)]
+        expected = measured(pair, [(0, 1)])[0]
+        assert found[found["image"] == image]["value"].to_numpy() == pytest.approx(expected, abs=1e-9)

@@ -8,13 +8,13 @@ import pytest
 from PIL import Image
 from scripts import average_references, score, score_baselines, summarise
 
-from sightline import arrays, references, regions, scoring, strata, tables
+from sightline import arrays, grids, preparation, references, regions, scoring, strata, tables
 from sightline.datasets import dataset
-from sightline.frames import Frame, scoring_frame
+from sightline.frames import Frame, scoring_frame, shown
 from sightline.metrics.localisation import mass_inside
 from sightline.outcomes import MapsOf
 from sightline.report import facts, prediction_answers
-from sightline.saliency import Saliency
+from sightline.saliency import Saliency, cut_out, within
 
 SHAPE, SCALE, IMAGES, SEEDS = (96, 72), 0.25, 40, 2
 LABELS = ["benign", "malignant"]
@@ -237,15 +237,39 @@ def test_what_a_model_did_not_see_holds_nothing_of_its_map(tmp_path):
     tables.write(
         "predictions", pd.DataFrame([said | {"logit": 1.0, "value": 1.0}]), tmp_path / "said.parquet"
     )
-    prepared = {"dataset": "d", "side": 8, "geometry": "explain", "image": "a", "offset": 0, "shape": [6, 8],
-                "scale": list(cut.scale), "shift": list(cut.shift)}  # fmt: skip
-    tables.write("prepared", pd.DataFrame([prepared]), tmp_path / "prepared.parquet")
+    box = dict.fromkeys(tables.SCHEMAS["boxes"].columns, "") | {"dataset": "d", "image": "a", "index": 0}
+    box |= {"shape": "rectangle", "certainty": None, "xmin": 4.5, "ymin": 8.0, "xmax": 35.5, "ymax": 31.2}
+    boxes = [box | {"kind": "breast"}, box | {"kind": "chest", "xmin": 0.0}]
+    tables.write("boxes", pd.DataFrame(boxes), tmp_path / "boxes.parquet")
     paths = [tmp_path / name for name in ("maps.parquet", "values.npy", "said.parquet")]
     reading, frame = {"one": {"classes": "x", "clip": "none"}}, scoring_frame(shape, 0.5)
     whole = Saliency(*paths, ["x"]).get("a", reading, frame)["one"]
     assert (whole == 1).all()  # as where pictures are whole
-    for cut_at, expected in ((8, 12 * 16), (None, whole.size)):
-        inputs = Named(prepared=[tmp_path / "prepared.parquet"])
-        seen = score.seen(inputs, SimpleNamespace(cut_at=cut_at))
+    for cut_to, expected in (("breast", 12 * 16), (None, whole.size)):
+        inputs = Named(cuts=[tmp_path / "boxes.parquet"])
+        seen = score.seen(inputs, SimpleNamespace(cut_to=cut_to), {"a": shape})
         found = Saliency(*paths, ["x"], seen).get("a", reading, frame)["one"]
         assert found.sum() == expected and found[4:16, 2:18].all()
+
+
+@pytest.mark.parametrize("fit", grids.FITS)
+def test_what_pads_a_cut_picture_was_not_seen(tmp_path, fit):
+    """The square around a narrow breast lies over parts of the image that the model did not get."""
+    shape, pixels = (200, 150), np.zeros((200, 150), np.uint8)
+    pixels[20:180, :60] = 150
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    how = preparation.Preparation(fit=fit, find="breast", crop=True)
+    decoded = preparation.decode_image(preparation.Job("a.png", shape, "explain"), tmp_path, [64], how)
+    left, top, right, bottom = decoded.tissue.window
+    box = dict(zip(("xmin", "ymin", "xmax", "ymax"), decoded.tissue.box)) | {"image": "a", "kind": "breast"}
+    seen = cut_out(pd.DataFrame([box]), "breast", {"a": shape, "b": shape})
+    inside = np.zeros(shape, bool)
+    inside[top:bottom, left:right] = True
+    whole = Frame.of_image(shape)
+    assert (shown(seen("a"), whole) == inside).all()
+    # the pixels that the model takes reach beyond it where they are padded
+    assert (shown(decoded.frames[0], whole) & ~inside).any() == (fit != "stretch")
+    assert shown(seen("b"), whole).all()  # nothing was found in it
+    part = within(scoring_frame(shape, 0.5), seen("a"))
+    assert np.abs(np.array(part.shape) - ((bottom - top) / 2, (right - left) / 2)).max() <= 1
+    assert shown(seen("a"), part).all() and part.scale == scoring_frame(shape, 0.5).scale
