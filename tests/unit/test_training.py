@@ -444,6 +444,16 @@ def broken_examples(**changes):
             "take val_loss",
         ),
         (
+            # an image without any true label is unknown: its zeros make no AUC
+            lambda: broken_examples(
+                train=lambda t: np.eye(3)[np.arange(len(t)) % 3],
+                validation=lambda t: np.eye(3)[np.zeros(len(t), int)] * (np.arange(len(t)) % 2)[:, None],
+            ),
+            {"select_by": "val_auc", "loss": "categorical"},
+            DatasetError,
+            "take val_loss",
+        ),
+        (
             examples,
             {"loss": "categorical"},
             DatasetError,
@@ -466,6 +476,7 @@ def broken_examples(**changes):
         "untrainable label",
         "unknown validation",
         "no AUC",
+        "no AUC among known images",
         "class without images",
         "several classes",
         "float16",

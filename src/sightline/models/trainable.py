@@ -29,12 +29,18 @@ def check(train: Examples, validation: Examples, recipe: Recipe, device: str) ->
         _check_classes(train, validation)
     else:
         _check_labels(train, validation)
-    targets = validation.targets
-    both = (targets == 1).any(axis=0) & (targets == 0).any(axis=0)
-    if recipe.select_by == "val_auc" and not both.any():
+    if recipe.select_by == "val_auc" and not _has_auc(validation.targets, recipe.loss):
         raise DatasetError(
             "select_by val_auc: no label has both a positive and a negative in validation; take val_loss"
         )
+
+
+def _has_auc(targets: np.ndarray, kind: str) -> bool:
+    """Whether some label has both values in `targets` (N, L); of a categorical loss, among known images."""
+    if kind == "categorical":
+        known, classes = classes_of(torch.from_numpy(targets))
+        return len(classes[known].unique()) > 1
+    return bool(((targets == 1).any(axis=0) & (targets == 0).any(axis=0)).any())
 
 
 def _check_labels(train: Examples, validation: Examples) -> None:
