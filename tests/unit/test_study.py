@@ -89,6 +89,36 @@ def test_a_configuration_that_cannot_run_is_refused_with_its_key(changes, said):
         assert words in str(error.value)
 
 
+def exclusive(**changes: object) -> Study:
+    """The tiny study with labels that exclude each other, read as those of a softmax."""
+    readings = {"readings.said": {"classes": "predicted"}, "readings.sure": {"classes": "thresholded"}}
+    said = {f"methods.{name}.readings": ["said"] for name in ("gradcam", "detail")}
+    softmax = {"recipes.one_epoch.loss": "categorical", "probes.deletion.output": "softmax"}
+    return study(**readings | said | softmax | changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"methods.gradcam.readings": ["weighted"]}, ["readings.weighted.classes", "'small'", "predicted"]),
+        ({"methods.detail.readings": ["said", "sure"]}, ["readings.sure.classes", "'own'", "thresholded"]),
+        ({"probes.deletion.output": "sigmoid"}, ["probes.deletion.output", "'small'", "softmax"]),
+        ({"probes.deletion": {"kind": "deletion"}}, ["probes.deletion.output", "softmax"]),  # the default is sigmoid
+        (
+            {"training_conditions.roar": {"model": "small", "method": "gradcam", "reading": "weighted",
+                                          "fraction": 0.5}},
+            ["readings.weighted.classes", "'small'"],
+        ),
+    ],
+)  # fmt: skip
+def test_outputs_of_exclusive_labels_are_not_read_as_sigmoids(changes, said):
+    assert study_training.exclusive(exclusive(), "small")
+    with pytest.raises(ConfigError) as error:
+        exclusive(**changes)
+    for words in said:
+        assert words in str(error.value)
+
+
 def test_the_grid_is_the_union_of_the_runs_without_repetition():
     again = TINY["runs"]["main"] | {"seeds": [0, 1], "methods": ["gradcam"]}
     found = study(**{"runs.again": again}).cells

@@ -12,6 +12,7 @@ from sightline.errors import ConfigError
 from sightline.study import downloads as study_downloads
 from sightline.study import references as study_references
 from sightline.study import strata as study_strata
+from sightline.study import training as study_training
 
 Study = Any  # a `sightline.study.grid.Study`, which imports this module
 
@@ -71,6 +72,7 @@ def check(study: Study) -> None:
     _check_runs(study)
     _check_training(study)
     _check_readings(study)
+    study_training.check(study)
     _check_references(study)
     _check_statistics(study)
     study_strata.check(study)

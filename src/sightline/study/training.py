@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from sightline.errors import ConfigError
+
 Study = Any  # a `sightline.study.grid.Study`
 
 # what is explained so that a reading finds what it mixes; the other mixes take all classes
 TARGETS = {"predicted": "predicted", "labelled": "labelled"}
 MIXES = ("thresholded", "weighted", "uniform", "none")
+OF_SIGMOIDS = ("thresholded", "weighted")  # class mixes that take each output for a label's own logit
 
 
 def condition_of(study: Study, model: str) -> dict | None:
@@ -19,8 +22,33 @@ def condition_of(study: Study, model: str) -> dict | None:
 
 
 def exclusive(study: Study, model: str) -> bool:
-    """Whether the labels of `model` exclude each other: its outputs are those of a softmax, not of sigmoids."""
+    """Whether the labels of `model` exclude each other: its outputs are a softmax's, not sigmoids'."""
     return study.recipe_of(model)["loss"] == "categorical"
+
+
+def check(study: Study) -> None:
+    """Raise `ConfigError` where the outputs of labels that exclude each other would be read as sigmoids'.
+
+    Such outputs mean something by their differences alone: a constant added to all of them changes nothing.
+    """
+    masking = [(one["model"], one["reading"]) for one in study.config["training_conditions"].values()]
+    for cell in study.cells:
+        if exclusive(study, cell.model):
+            masking += [(cell.model, reading) for reading in study.readings_of(cell.method)]
+            for name, probe in study.probes_of(cell).items():
+                if probe["options"].get("output") == "sigmoid":
+                    raise ConfigError(
+                        f"config: probes.{name}.output: sigmoid is no probability of '{cell.model}', whose "
+                        "labels exclude each other (recipe loss: categorical); set output: softmax (or logit)"
+                    )
+    for model, reading in masking:
+        mix = study.readings.get(reading, {}).get("classes")
+        if mix in OF_SIGMOIDS and exclusive(study, model):
+            raise ConfigError(
+                f"config: readings.{reading}.classes: '{mix}' takes each output for a logit of its own, but "
+                f"the labels of '{model}' exclude each other (recipe loss: categorical); take predicted, "
+                "labelled, uniform or a label"
+            )
 
 
 def with_masked(study: Study, asked: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
