@@ -103,20 +103,24 @@ def exclusive(**changes: object) -> Study:
         ({"methods.gradcam.readings": ["weighted"]}, ["readings.weighted.classes", "'small'", "predicted"]),
         ({"methods.detail.readings": ["said", "sure"]}, ["readings.sure.classes", "'own'", "thresholded"]),
         ({"probes.deletion.output": "sigmoid"}, ["probes.deletion.output", "'small'", "softmax"]),
-        ({"probes.deletion": {"kind": "deletion"}}, ["probes.deletion.output", "softmax"]),  # the default is sigmoid
-        (
-            {"training_conditions.roar": {"model": "small", "method": "gradcam", "reading": "weighted",
-                                          "fraction": 0.5}},
-            ["readings.weighted.classes", "'small'"],
-        ),
+        # sigmoid is what it has by default
+        ({"probes.deletion": {"kind": "deletion"}}, ["probes.deletion.output", "softmax"]),
     ],
-)  # fmt: skip
+)
 def test_outputs_of_exclusive_labels_are_not_read_as_sigmoids(changes, said):
     assert study_training.exclusive(exclusive(), "small")
     with pytest.raises(ConfigError) as error:
         exclusive(**changes)
     for words in said:
         assert words in str(error.value)
+
+
+def test_images_are_masked_by_no_reading_of_sigmoids_where_labels_exclude_each_other():
+    masked = TINY["models"]["small"] | {"training_condition": "roar50"}
+    with pytest.raises(ConfigError, match=r"readings.weighted.classes.*'small' exclude each other"):
+        exclusive(**{"training_conditions": {"roar50": ROAR}, "models.masked": masked})
+    said = ROAR | {"reading": "said"}
+    assert exclusive(**{"training_conditions": {"roar50": said}, "models.masked": masked}).trained
 
 
 def test_the_grid_is_the_union_of_the_runs_without_repetition():
