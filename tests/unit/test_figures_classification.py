@@ -149,3 +149,11 @@ def test_captions_name_how_intervals_were_made_once():
 def test_labels_that_are_numbers_stand_in_their_order():
     frame = pd.DataFrame({"label": ["10", "9", "mean", "b", "a", "all"]})
     assert classified.labels_in_order(frame) == ["9", "10", "a", "b"]
+
+
+def test_a_model_may_be_called_after_the_published_one_and_its_dataset():
+    ours = pd.DataFrame([("inbreast", name, "all", "accuracy") for name in ("vit", "vit_inbreast", "vit_x")])
+    ours.columns = ["dataset", "model", "label", "metric"]
+    row = {"dataset": "inbreast", "model": "vit", "label": "all", "metric": "accuracy", "value": "0.7"}
+    known = pd.DataFrame([row | {"low": "", "high": "", "place": "Table 5", "source": "a thesis"}])
+    assert sorted(classified.matching(ours, known)["model"]) == ["vit", "vit_inbreast"]

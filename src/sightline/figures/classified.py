@@ -80,8 +80,9 @@ def labels_in_order(classification: pd.DataFrame) -> list[str]:
 def matching(classification: pd.DataFrame, published: pd.DataFrame | None) -> pd.DataFrame:
     """The published values of datasets, models, labels and metrics that `classification` has.
 
-    `published`: dataset ("" for any), model, label, metric, value, low, high, place, source. The result has
-    a row per value, so two where the paper gives two.
+    `published`: dataset ("" for any), model, label, metric, value, low, high, place, source. A published
+    `model` is also ours of the name `model_dataset`, as studies call it that train it on several datasets.
+    The result has a row per value, so two where the paper gives two.
     """
     columns = ["dataset", "model", "label", "metric", "value", "low", "high", "place", "source"]
     if published is None or published.empty or classification.empty:
@@ -89,8 +90,10 @@ def matching(classification: pd.DataFrame, published: pd.DataFrame | None) -> pd
     keys = ["dataset", "model", "label", "metric"]
     wanted = classification[keys].drop_duplicates()
     anywhere = published[published["dataset"] == ""].drop(columns="dataset")
+    placed = published[published["dataset"] != ""]
     found = [
-        wanted.merge(published[published["dataset"] != ""], on=keys),
+        wanted.merge(placed, on=keys),
+        wanted.merge(placed.assign(model=placed["model"] + "_" + placed["dataset"]), on=keys),
         wanted.merge(anywhere, on=keys[1:]),
     ]
     result = pd.concat(found, ignore_index=True).reindex(columns=columns)
