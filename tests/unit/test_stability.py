@@ -216,7 +216,7 @@ def test_an_image_of_which_maps_are_constant_is_not_shown():
     other = agreed(whole).assign(method_a="b", method_b="b")
     shown = [*SHOWN, *(row | {"method": "b"} for row in SHOWN)]
     image, why = altered.typical(pd.concat([agreed(values), other]), shown)
-    assert image == "i2" and "middle one of 2 of which the most maps have one (3 in all)" in why
+    assert image == "i2" and "middle one of 2 that lack no more maps than most (3 in all)" in why
 
 
 class Stored:

@@ -30,8 +30,8 @@ def typical(agreements: pd.DataFrame, rows: Sequence[Mapping]) -> tuple[str, str
 
     `agreements` is table `agreements`, `rows` the shown maps ({model, seed, method, condition, reading}). The
     images are put in order by the mean rank correlation of all their shown maps with those of the unaltered
-    image, and the middle one is taken (of two the first); of the images of which the most maps have one, for
-    a constant map shows nothing. "" where nothing was compared.
+    image, and the middle one is taken (of two the first); of the images that lack no more of these numbers
+    than most do, for a constant map shows nothing. "" where nothing was compared.
     """
     keys = ["model", "seed", "method"]
     usable = agreements[
@@ -45,12 +45,12 @@ def typical(agreements: pd.DataFrame, rows: Sequence[Mapping]) -> tuple[str, str
     found = usable.assign(condition=other, **{key: usable[f"{key}_a"] for key in keys})[with_clean]
     shown = pd.DataFrame(rows)[[*keys, "condition", "reading"]]
     values = found.merge(shown, on=list(shown)).groupby("image")["value"].agg(["mean", "size"])
-    most = values[values["size"] == values["size"].max()]
+    most = values[values["size"] >= values["size"].median()]
     ordered = most.rename_axis("image").reset_index().sort_values(["mean", "image"], ignore_index=True)
     if ordered.empty:
         return "", ""
     at = (len(ordered) - 1) // 2
-    left = f" of which the most maps have one ({len(values):,} in all)" if len(most) < len(values) else ""
+    left = f" that lack no more maps than most ({len(values):,} in all)" if len(most) < len(values) else ""
     why = (
         f"The image is the middle one of {len(ordered):,}{left} in the order of their maps' mean agreement "
         f"({ordered['mean'][at]:.2f})."
