@@ -112,6 +112,13 @@ def test_a_truncated_file_is_named(tmp_path):
 
 
 def test_the_real_digits(real):
+    known = {
+        "images-idx3": "2646ac647ad5339dbf082846283269ea",
+        "labels-idx1": "27ae3e4e09519cfbb04c329615203637",
+    }
+    for what, digest in known.items():  # gzip wrappers differ from source to source, their content does not
+        data = gzip.decompress((real / f"mnist_idx/t10k-{what}-ubyte.gz").read_bytes())
+        assert hashlib.md5(data).hexdigest() == digest
     found = read(real / "mnist_idx")
     split = found.images["split"].value_counts().to_dict()
     assert split == {"train": 7200, "validate": 800, "test": 2000}
