@@ -9,8 +9,9 @@ from pathlib import Path
 import pandas as pd
 
 from sightline import jobs, tables
+from sightline.schemas import OF_MAP
 
-KEYS = tuple(tables.OF_MAP)
+KEYS = tuple(OF_MAP)
 
 
 def gather(paths: Sequence[str | Path]) -> pd.DataFrame:

@@ -24,8 +24,8 @@ from sightline.attribution.probing import Probe
 from sightline.attribution.targets import Choice
 from sightline.errors import ConfigError
 from sightline.explaining import asked
-from sightline.models import network
 from sightline.grids import explained_shape
+from sightline.models import network
 
 CHANNELS = 3
 GB = 1e9
@@ -50,7 +50,7 @@ class Dataset:
     fit: str = "crop"  # of its pictures, as `sightline.preparation` has it
 
     def shapes(self, group: Mapping[str, Any], side: int) -> dict[str, tuple[int, ...]]:
-        """(3, S, S) of each image that a group explains; what decoding refuses or cuts off is not known yet."""
+        """(3, S, S) of each image that a group explains; what decoding refuses or cuts is not known yet."""
         explained = asked(self.images, "test", group["chosen"], group["at_most"], group["study_seed"])
         sizes = self.images.set_index("image").loc[explained, ["height", "width"]]
         return {

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from sightline import tables
+from sightline.schemas import OF_MAP, SCHEMAS
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class MapsOf:
 
 def score_rows(maps_of: MapsOf, rows: Sequence[tuple]) -> pd.DataFrame:
     """Rows (reading, image, subject, reference, reader, metric, ...) of one cell's maps as table `scores`."""
-    frame = pd.DataFrame(rows, columns=list(tables.SCHEMAS["scores"].columns)[len(tables.OF_MAP) :])
-    for at, column in enumerate(tables.OF_MAP):
+    frame = pd.DataFrame(rows, columns=list(SCHEMAS["scores"].columns)[len(OF_MAP) :])
+    for at, column in enumerate(OF_MAP):
         frame.insert(at, column, getattr(maps_of, column))
     return frame

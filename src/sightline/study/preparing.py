@@ -17,7 +17,7 @@ def completed(given: dict[str, Any], where: str) -> dict[str, Any]:
     for key, asks in (("crop", True), ("orient", "left")):
         if found[key] == asks and found["find"] is None:
             raise ConfigError(
-                f"config: {where}.{key}: {str(asks).lower()} needs a region that is found in the picture; add "
-                f"find: breast, or leave {key} out"
+                f"config: {where}.{key}: {str(asks).lower()} needs a region that is found in the picture; "
+                f"add find: breast, or leave {key} out"
             )
     return found
