@@ -5,7 +5,7 @@ from pathlib import Path
 from sightline import jobs, references, tables
 from sightline.figures import overlays, style, words
 from sightline.prepared import open_store
-from sightline.report import captions, cases, page
+from sightline.report import captions, cases, gallery, page
 from sightline.saliency import Saliency
 
 
@@ -37,11 +37,15 @@ if __name__ == "__main__":
         usable = scores[scores["center_bias"].isin(["", *params.leave_out])]
         by = cases.ranking(usable, params.shown, shown, list(params.references), beside.explained)
         boxes = [one for one in params.references.values() if one.get("source") == "box"]
-        chosen = cases.build(cases.spread(by.values, params.cases, by.true), by.what, beside, shown, boxes)
+        centred = {name: one for name, one in params.references.items() if one.get("center_bias")}
+        reference = next(iter(references.opened(files, centred, [])), None)
+        chosen = gallery.build(by, params.cases, beside, shown, reference, boxes)
         style.save(overlays.draw(chosen), snakemake.output.figures[0])
         picture = page.Picture(
             Path(snakemake.output.figures[0]),
-            overlays.caption(chosen, f"{by.why} {cases.said(params.shown)}".strip()),
+            overlays.caption(
+                chosen, f"{by.why} {cases.said(params.shown)}".strip(), gallery.region_said(reference)
+            ),
             params.restricted,
             words.plain(beside.images["dataset"].iloc[0]) if len(beside.images) else "",
         )

@@ -22,7 +22,6 @@ HEAD, FOOT, AXIS = 0.34, 0.52, 0.36  # inches: the cases' titles, the scales of 
 ABOVE = 0.46  # inches of the columns' titles
 PIXELS = 144  # the longest side of a map that is drawn
 TOP = 99.5  # percentile of a row's values at which its colours end: single pixels do not dim the rest
-REGION = "#ffd34d"
 
 
 @dataclass(frozen=True)
@@ -196,21 +195,10 @@ def _films(figure: Figure, place: _Place, cases: Sequence[overlays.Case]) -> Non
         axes = figure.add_axes(cell)
         axes.set_axis_off()
         _show(axes, case, overlays.overlay(case.image, None, False, PIXELS))
-        if case.region is not None and case.region.any() and not case.region.all():
-            _contour(axes, case.region, case.image.shape[:2])
-        for item in case.outlines:
-            axes.add_patch(overlays.patch(item))
+        overlays.marks(axes, case)
         title = "\n".join(case.title.split("\n")[:3])
         look = {"ha": "center", "va": "bottom", "size": style.SMALL - 0.5, "linespacing": 1.05}
         figure.text(cell[0] + cell[2] / 2, cell[1] + cell[3] + 0.03 / place.total, title, **look)
-
-
-def _contour(axes: Axes, region: np.ndarray, shape: tuple[int, int]) -> None:
-    """The edge of a mask on any grid over an image of `shape`."""
-    x, y = (
-        (np.arange(count) + 0.5) * side / count - 0.5 for count, side in zip(region.shape[::-1], shape[::-1])
-    )
-    axes.contour(x, y, region.astype(float), levels=[0.5], colors=REGION, linewidths=0.8)
 
 
 def _columns(

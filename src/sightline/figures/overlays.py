@@ -20,6 +20,7 @@ HEAD, FOOT, CASE = 0.32, 0.50, 0.10  # inches: titles above panels, the scale be
 PIXELS = 256  # the longest side that is drawn: a page need not carry a film
 OPACITY = 0.65  # of a map's strongest place; its weakest is clear, so that the film shows through
 OUTLINE = "#7fe0ff"
+REGION = "#ffd34d"
 
 IMAGE = ""  # the panel without a map
 REFERENCES = {
@@ -147,8 +148,7 @@ def _cell(axes: Axes, case: Case, name: str) -> None:
     axes.imshow(picture, extent=(-0.5, width - 0.5, height - 0.5, -0.5), interpolation="none", aspect="equal")
     if share is not None and not share.any():
         constant(axes)
-    for item in case.outlines:
-        axes.add_patch(patch(item))
+    marks(axes, case)
     axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
 
 
@@ -157,6 +157,18 @@ def constant(axes: Axes, text: str = "constant map") -> None:
     look = {"ha": "center", "va": "bottom", "size": style.SMALL, "color": "white"}
     box = {"boxstyle": "square,pad=0.25", "facecolor": "#1b1b1bcc", "edgecolor": "none"}
     axes.text(0.5, 0.04, text, transform=axes.transAxes, bbox=box, **look)
+
+
+def marks(axes: Axes, case: Case) -> None:
+    """The edge of the case's region and its outlines, on its image."""
+    if case.region is not None and case.region.any() and not case.region.all():
+        x, y = (
+            (np.arange(count) + 0.5) * side / count - 0.5
+            for count, side in zip(case.region.shape[::-1], case.image.shape[1::-1])
+        )
+        axes.contour(x, y, case.region.astype(float), levels=[0.5], colors=REGION, linewidths=0.8)
+    for item in case.outlines:
+        axes.add_patch(patch(item))
 
 
 def patch(item: Outline) -> Ellipse | Rectangle:
@@ -226,9 +238,10 @@ def scale(figure: Figure, left: float, signed: bool, label: str, ends: Sequence[
         spine.set_visible(False)
 
 
-def caption(cases: Sequence[Case], chosen: str) -> str:
-    """The question and how the cases were `chosen` (sentences)."""
+def caption(cases: Sequence[Case], chosen: str, region: str = "") -> str:
+    """The question, how the cases were `chosen` (sentences), and what the line around a `region` is."""
     outlines = " Outlines: the marked regions." if any(case.outlines for case in cases) else ""
+    outlines += f" Yellow line: {region}." if region else ""
     beside = ", beside what readers looked at" if any("reader" in case.panels for case in cases) else ""
     return (
         f"What do the maps show{beside}? n = {len(cases)} images. {chosen} "
