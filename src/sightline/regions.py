@@ -197,8 +197,10 @@ def united(rows: list, shape: tuple[int, int], root: Path) -> np.ndarray:
 def read_mask(encoding: str, data: str, shape: tuple[int, int], root: Path) -> np.ndarray:
     """A mask on its own grid, bool (H, W) = `shape`: `encoding` and `data` as in table masks.
 
-    Raises `DatasetError` for a mask that cannot be decoded or has another shape.
+    Raises `DatasetError` for a mask that cannot be decoded, is absent or has another shape.
     """
+    if encoding == "absent":
+        raise DatasetError(data)
     try:
         if encoding == "rle":
             return rle.decode(data, shape)

@@ -84,7 +84,8 @@ SCHEMAS: dict[str, Schema] = {
             "kind": TEXT,  # lungs | heart | lesion | breast ...
             "index": INTEGER,  # counts the masks of one kind on one image: a region unites them
             # rle (CheXmask's, 1-based, row-major) | file (an image or DICOM file, path in the dataset's
-            # folder) | polygons (JSON [[[x, y], ...], ...] in image pixels)
+            # folder) | polygons (JSON [[[x, y], ...], ...] in image pixels) | absent (there is one that
+            # cannot be had, and data says why)
             "encoding": TEXT,
             "data": TEXT,
             "height": INTEGER,  # of the mask's own grid, which is stretched onto the image's

@@ -223,9 +223,15 @@ def test_x_and_y_may_be_exchanged_in_files_that_are_named(whole):
     (row,) = found.skipped.to_dict("records")
     assert row["stage"] == "reading" and row["item"] == "22670094" and row["path"].endswith("22670094.xml")
     assert "15.5 px outside the image of 70 x 90" in row["reason"] and "option `swapped`" in row["reason"]
-    assert "22670094" in set(found.images["image"]) and "22670094" not in set(found.masks["image"])
+    assert "22670094" in set(found.images["image"]) and absent(found, "22670094") == {"lesion", "mass"}
     with pytest.raises(DatasetError, match="has no row for '1'"):
         read(whole, swapped=["1"])
+
+
+def absent(found: dataset.Dataset, image: str) -> set[str]:
+    """The kinds of masks of an image that are there and cannot be had."""
+    rows = found.masks[found.masks["image"] == image]
+    return set(rows["kind"][rows["encoding"] == "absent"])
 
 
 def rewritten(release: Path, image: str, content: bytes | list) -> dataset.Dataset:
@@ -245,7 +251,11 @@ def test_points_just_outside_move_to_the_edge_and_others_are_refused(release):
     (row,) = found.skipped.to_dict("records")
     assert "24055445.xml: region 2 ('Cluster') lies 8.5 px outside" in row["reason"]
     # a lesion of which a part is unknown is no lesion; the whole kinds stay
-    assert set(found.masks["kind"][found.masks["image"] == "24055445"]) == {"calcification", "mass"}
+    assert absent(found, "24055445") == {"cluster", "lesion"}
+    assert set(found.masks["kind"][found.masks["image"] == "24055445"]) - {"cluster", "lesion"} == {
+        "calcification",
+        "mass",
+    }
 
 
 DOCTYPE = b"<!DOCTYPE plist [%s]>\n<plist><dict><key>Images</key>%s</dict></plist>"
@@ -282,7 +292,12 @@ def test_a_bad_contour_file_costs_its_masks_alone(release, content, words):
     (row,) = found.skipped.to_dict("records")
     assert row["item"] == "24055445" and row["stage"] == "reading"
     assert words in row["reason"] and row["reason"].startswith(row["path"])
-    assert len(found.images) == 10 and "24055445" not in set(found.masks["image"])
+    assert len(found.images) == 10 and absent(found, "24055445") == {"lesion"}
+    # what is not known cannot be taken out of the rest either
+    kinds = {"lesion": {"of": "lesion"}, "rest": {"of": "lesion", "outside": True, "minus": "lesion"}}
+    rows, _ = regions.render(kinds, found.boxes, found.masks, found.images, release.parent, 1.0)
+    (first, second) = rows[rows["image"] == "24055445"].itertuples()
+    assert first.status == second.status == "not_applicable" and words in first.reason
     assert strata_of(found, "24055445")["kind"] == "unknown"
 
 

@@ -120,7 +120,7 @@ def read(
 
     Sizes are those in the files' headers; no pixels are read unless a header leaves open which file is the
     mask. A mask of another size than its image's keeps its own grid. An image whose file is missing or bad is
-    skipped; where a mask is, its image stays, without lesion mask: a part of a lesion is none. Raises
+    skipped; where a mask is, its image stays, its lesion absent: a part of a lesion is none. Raises
     `DatasetError` for a missing table or column and for a malformed row.
     """
     found = cbis_ddsm_tables.abnormalities(root, folder, kinds)
@@ -235,13 +235,13 @@ def _masks(kept: pd.DataFrame, found: pd.DataFrame, files: Files) -> tuple[pd.Da
             masks = [_mask(row, header, files) for row in abnormalities[image.image]]
         except DatasetError as error:
             refused[image.image] = f"{error}; the image goes on without its lesion"
+            rows.append((image.image, 0, "absent", str(error), image.height, image.width))
             continue
         rows += [
-            {"image": image.image, "index": at, "data": mask.path, "height": mask.height, "width": mask.width}
-            for at, mask in enumerate(masks)
+            (image.image, at, "file", mask.path, mask.height, mask.width) for at, mask in enumerate(masks)
         ]
-    table = pd.DataFrame(rows, columns=["image", "index", "data", "height", "width"])
-    return table.assign(kind="lesion", encoding="file"), _skipped("reading", refused)
+    table = pd.DataFrame(rows, columns=["image", "index", "encoding", "data", "height", "width"])
+    return table.assign(kind="lesion"), _skipped("reading", refused)
 
 
 def _mask(row: tuple, image: Header, files: Files) -> Header:

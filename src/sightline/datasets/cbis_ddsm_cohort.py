@@ -52,6 +52,7 @@ def flows(
     """The flows `training` and `evaluation`, and what became of patients in both published splits."""
     published = table[table["upstream_split"] == "train"]
     learnt, tested = table[table["split"] == "train"], table[table["split"] == "test"]
+    masks = masks[masks["encoding"] != "absent"]
     shapes = masks.merge(kept, on="image", suffixes=("", "_image"))
     other = (shapes["height"] != shapes["height_image"]) | (shapes["width"] != shapes["width_image"])
     present = kept[kept["split"] == "test"]

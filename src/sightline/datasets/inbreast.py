@@ -186,24 +186,25 @@ def _masks(
         except DatasetError as error:
             findings[image.image] = "unknown"
             refused.append((image.image, path, str(error)))
+            rows.append((image.image, image.height, image.width, "lesion", "absent", str(error)))
             continue
         findings[image.image] = inbreast_contours.finding({contour.kind for contour in contours})
         outlines, faults = _outlines(contours, (image.height, image.width))
-        refused += [(image.image, path, f"{upstream.shown(path, root)}: {fault}") for fault in faults]
-        about = {"image": image.image, "height": image.height, "width": image.width}
-        rows += [
-            about | {"kind": kind, "data": inbreast_contours.encoded(of)} for kind, of in outlines.items()
-        ]
-    table = pd.DataFrame(rows, columns=["image", "height", "width", "kind", "data"])
+        where = upstream.shown(path, root)
+        refused += [(image.image, path, f"{where}: {fault}") for fault in faults]
+        for kind, of in outlines.items():
+            how = ("polygons", inbreast_contours.encoded(of)) if of else ("absent", f"{where}: {faults[0]}")
+            rows.append((image.image, image.height, image.width, kind, *how))
+    table = pd.DataFrame(rows, columns=["image", "height", "width", "kind", "encoding", "data"])
     paths = [upstream.shown(path, root) for _, path, _ in refused]
     skipped = upstream.skipped("reading", [one[0] for one in refused], paths, [one[2] for one in refused])
-    return table.assign(index=0, encoding="polygons"), findings, skipped
+    return table.assign(index=0), findings, skipped
 
 
 def _outlines(
     contours: list[inbreast_contours.Contour], shape: tuple[int, int]
 ) -> tuple[dict[str, list], list[str]]:
-    """Kind of mask -> its outlines, and why contours are not used; a kind that lacks one is not there."""
+    """Kind of mask -> its outlines, and why contours are not used; a kind that lacks one has none."""
     outlines: dict[str, list] = {}
     incomplete, faults = set(), []
     for contour in contours:
@@ -218,7 +219,7 @@ def _outlines(
             continue
         for kind in sorted(kinds):
             outlines.setdefault(kind, []).append(points)
-    return {kind: found for kind, found in outlines.items() if kind not in incomplete}, faults
+    return outlines | dict.fromkeys(sorted(incomplete), []), faults
 
 
 def _cohort(
@@ -234,7 +235,8 @@ def _cohort(
         ("of a category that has a label", kept),
     ]
     tested = kept[kept["split"] == "test"]
-    marked = tested[tested["image"].isin(masks["image"][masks["kind"] == "lesion"])]
+    lesions = masks["image"][(masks["kind"] == "lesion") & (masks["encoding"] != "absent")]
+    marked = tested[tested["image"].isin(lesions)]
     learnt = ("split train or validate", kept[kept["split"] != "test"])
     evaluation = [*first, ("split test", tested), ("with a lesion's contour", marked)]
     return pd.concat(
