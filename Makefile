@@ -39,7 +39,7 @@ open_cxr: $(READY)      ## real films and gaze; SIGHTLINE_REAL_DATA names the fo
 	$(SNAKEMAKE) --configfile config/open_cxr.yaml
 
 mnist: $(READY)         ## real digits, eight techniques under six transformations; SIGHTLINE_REAL_DATA as above
-	$(LINK) digits=mnist_idx
+	$(LINK) mnist=mnist_idx
 	$(SNAKEMAKE) --configfile config/mnist.yaml
 
 pets: $(READY)          ## 26 photographs of cats and dogs, in the same way: a trial of colour pictures in folders
