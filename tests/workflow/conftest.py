@@ -98,10 +98,12 @@ def write_tidy_folder(folder: Path) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One process for all that share the finished study; the others run beside it."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("workflow"))
+    """One process for all that share the finished study, from the start; the others run beside it."""
+    ours = [item for item in items if Path(__file__).parent in item.path.parents]
+    first = set(ours)
+    for item in ours:
+        item.add_marker(pytest.mark.xdist_group("workflow"))
+    items.sort(key=lambda item: item not in first)
 
 
 @pytest.fixture(scope="session")
