@@ -19,7 +19,7 @@ models:
 def test_a_model_is_trained_on_what_another_ones_maps_leave(project):
     project.edit("study.yaml", "models:\n", CONDITION)
     counts = project.would_run()
-    assert counts["mask_images"] == counts["train"] == 1 and "summarise" in counts
+    assert counts["mask_images"] == counts["train"] == 1 and "summarise_classification" in counts
     assert not {"attribute", "score", "prepare"} & set(counts)
     project.snakemake("--until", "train", "--cores", "1")
     folders = [project.results / "prepared/cxr", project.results / "masked/masked/seed0"]
