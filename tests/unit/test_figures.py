@@ -438,6 +438,11 @@ def test_an_overlay_without_a_map_is_the_film_and_a_zero_map_changes_nothing():
     assert (overlays.overlay(film, np.zeros((5, 4)), True) == plain).all()
 
 
+def test_a_panels_title_ends_with_what_tells_its_map_apart():
+    title = overlays.heading("Gradient \N{MULTIPLICATION SIGN} activation\nsononet\nrandom weights")
+    assert title.split("\n")[-2:] == ["sononet", "random weights"] and title.startswith("Gradient")
+
+
 def test_an_overlay_is_strongest_where_the_map_is():
     film = np.full((100, 80), 128, np.uint8)
     drawn = overlays.overlay(film, made_up.blob((0.2, 0.75), 0.05, (100, 80)), False).astype(int)

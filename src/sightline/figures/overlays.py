@@ -16,7 +16,7 @@ from sightline.frames import Frame, resample
 
 CELL, GAP, LABEL = 0.86, 0.05, 0.98  # inches: a panel's side, between panels, the cases' titles at the left
 PANELS = 8  # side by side at most: a case with more takes two lines or more, the references in the first
-HEAD, FOOT, CASE = 0.32, 0.50, 0.10  # inches: titles above panels, the scale below, between cases
+HEAD, FOOT, CASE = 0.40, 0.50, 0.10  # inches: titles above panels, the scale below, between cases
 PIXELS = 256  # the longest side that is drawn: a page need not carry a film
 OPACITY = 0.65  # of a map's strongest place; its weakest is clear, so that the film shows through
 OUTLINE = "#7fe0ff"
@@ -125,9 +125,9 @@ def _line(figure: Figure, case: Case, names: Sequence[str], top: float, titled: 
 
 
 def heading(name: str) -> str:
-    """A panel's title, in lines that a panel's width holds."""
+    """A panel's title, in four lines at most: what tells maps apart comes last."""
     label = "Image" if name == IMAGE else REFERENCES.get(name, words.method(name))
-    return "\n".join(wrapped(label, 17).split("\n")[:3])
+    return "\n".join(wrapped(label, 17).split("\n")[:4])
 
 
 def wrapped(text: str, width: int) -> str:
