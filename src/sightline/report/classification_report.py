@@ -14,7 +14,12 @@ from sightline.report.page import Table
 SETS = ("accuracy", "balanced_accuracy", "f1", "auc", "brier", "ece")  # of a model's labels together
 EACH = ("precision", "recall", "f1", "specificity", "npv")  # of each label
 PUBLISHED = "Published precision / recall / F1"
-RIGHTLY = {"above": "more than", "across": "not distinguishable from", "below": "less than"}
+RIGHTLY = {
+    "above": "more than",
+    "across": "not distinguishable from",
+    "below": "less than",
+    "unknown": "without an interval, beside",
+}
 
 
 def answers(classification: pd.DataFrame) -> list[str]:

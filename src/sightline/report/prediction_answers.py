@@ -7,14 +7,10 @@ from collections.abc import Sequence
 import pandas as pd
 
 from sightline.figures import rows, style, words
+from sightline.report.chance import SIDES, lies
 from sightline.report.facts import Plan
 
 STRATUM, RIGHT, WRONG = "prediction", "correct", "wrong"
-SIDES = {
-    "above": "more than chance",
-    "across": "not distinguishable from chance",
-    "below": "less than chance",
-}
 
 
 def answers(
@@ -114,14 +110,8 @@ def _scored(inside: pd.DataFrame, shuffled: pd.DataFrame, level: str) -> str:
     mass, sauc = (_by_level(found).get(level) for found in (inside, shuffled))
     told = [] if mass is None else [f"{words.estimate(mass)} of its mass lies inside"]
     if sauc is not None:
-        told.append(f"{words.metric('sauc').title} {words.estimate(sauc)}, {SIDES[_side(sauc, 0.5)]}")
+        told.append(f"{words.metric('sauc').title} {words.estimate(sauc)}, {SIDES[lies(sauc, 0.5)]}")
     return ", ".join(told) or "there is no image to tell from"
-
-
-def _side(row: pd.Series, value: float) -> str:
-    if row["low"] > value:
-        return "above"
-    return "below" if row["high"] < value else "across"
 
 
 def _differences(contrasts: pd.DataFrame, model: str, chosen: tuple[str, str]) -> str:
@@ -152,7 +142,7 @@ def _ranked(own: pd.DataFrame, maps: Sequence[tuple[str, str]]) -> list[str]:
     order = style.methods(method for method, _ in found)
     ranked = sorted(found, key=lambda pair: (-pair[1]["mean"], order.index(pair[0])))
     listed = ", ".join(f"{words.method(method)} {words.estimate(row)}" for method, row in ranked)
-    beat = sum(_side(row, 0.5) == "above" for _, row in found)
+    beat = sum(lies(row, 0.5) == "above" for _, row in found)
     region, model = (words.plain(own[name].iloc[0]) for name in ("reference", "model"))
     title = words.metric("sauc").title
     return [
