@@ -97,13 +97,13 @@ def write_tidy_folder(folder: Path) -> None:
     (folder / "fixations.csv").write_text("\n".join(fixations) + "\n")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One process for all that share the finished study, from the start; the others run beside it."""
-    ours = [item for item in items if Path(__file__).parent in item.path.parents]
-    first = set(ours)
-    for item in ours:
-        item.add_marker(pytest.mark.xdist_group("workflow"))
-    items.sort(key=lambda item: item not in first)
+    """One process for all tests that share a finished study, which else each process would run for itself."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            shared = "finished" if "finished" in item.fixturenames else item.path.stem
+            item.add_marker(pytest.mark.xdist_group(shared))
 
 
 @pytest.fixture(scope="session")
