@@ -10,7 +10,7 @@ READY  := $(VENV)/.ready
 # libraries that check ours and do not install beside it (tests/oracles)
 ORACLES := gradcam_library quantus_library pysaliency_library
 
-.PHONY: demo test lint open_cxr mnist pets planted_truth benchmarks docs methods oracles lock clean
+.PHONY: demo test test-faults test-scale test-slurm lint open_cxr mnist pets planted_truth benchmarks docs methods oracles lock clean
 .DEFAULT_GOAL := demo
 
 # data/<name> becomes a link to a folder of the real data, for each name=folder
@@ -25,8 +25,17 @@ demo: $(READY)          ## the demo study: a phantom, from raw files to results/
 	$(SNAKEMAKE)
 	@echo "Read results/demo/report.html"
 
-test: $(READY) lint     ## lint and every test
+test: $(READY) lint     ## lint, the unit tests and small studies; the three below hold what takes longer
 	OMP_NUM_THREADS=1 $(RUN)python -m pytest -n $(CORES) --dist loadgroup
+
+test-faults: $(READY)   ## a small study through every fault of docs/reliability.md but SLURM's
+	OMP_NUM_THREADS=1 $(RUN)python -m pytest tests/faults -n $(CORES) --dist loadgroup
+
+test-scale: $(READY)    ## full-size tables, and thousands of films with broken ones among them
+	OMP_NUM_THREADS=1 $(RUN)python -m pytest tests/scale -n $(CORES) --dist loadgroup
+
+test-slurm: $(READY)    ## a small study and its faults on a SLURM that the test starts (one process: one SLURM)
+	OMP_NUM_THREADS=1 $(RUN)python -m pytest tests/slurm -n 0
 
 lint: $(READY)
 	$(RUN)ruff check .
