@@ -10,7 +10,8 @@ READY  := $(VENV)/.ready
 # libraries that check ours and do not install beside it (tests/oracles)
 ORACLES := gradcam_library quantus_library pysaliency_library
 
-.PHONY: demo test test-faults test-scale test-slurm lint open_cxr mnist pets planted_truth benchmarks docs methods oracles lock clean
+.PHONY: demo test test-faults test-scale test-slurm lint open_cxr mnist pets planted_truth benchmarks docs methods \
+        oracles lock clean
 .DEFAULT_GOAL := demo
 
 # data/<name> becomes a link to a folder of the real data, for each name=folder
