@@ -12,7 +12,7 @@ FOLDER = "SIGHTLINE_FAULT_RECORDS"
 def record(fault: str, how: str, measured: str) -> None:
     """Writes one fault's record into the folder that the environment names; where it names none, nothing.
 
-    `fault` says what goes wrong, `how` how the test brings it about, `measured` what was seen afterwards, each
+    `fault` says what goes wrong, `how` how the test brings it about, `measured` what was seen after it, each
     in words that stand in a table. A fault recorded twice keeps its last record.
     """
     folder = os.environ.get(FOLDER)
