@@ -173,6 +173,11 @@ def autoencoder_of(wildcards):
     return str(rules.train_vae.output.weights).format(**wildcards) if needed else []
 
 
+def moving(wildcards):
+    """The conditions under which an agreement's maps are of pictures whose pixels moved."""
+    return study_stability.moving(study, wildcards.dataset, wildcards.agreement)
+
+
 def cut_to(wildcards):
     """The kind of region to which a dataset's pictures are cut; None for whole images."""
     chosen = study.datasets[wildcards.dataset]["preparation"]
@@ -234,6 +239,8 @@ def modules_of(rule_name, wildcards):
         probes = sorted({one["kind"] for group in alike for one in group["probes"].values()})
         names += [full_name("sightline.attribution.methods", kind) for kind in kinds]
         return names + [f"sightline.attribution.probes.{kind}" for kind in probes]
+    if rule_name == "compare_maps":
+        return [f"sightline.attribution.conditions.{one['kind']}" for one in moving(wildcards).values()]
     if rule_name == "plot_stability":
         return [f"sightline.attribution.conditions.{one['kind']}" for one in study.conditions.values()]
     if rule_name in ("score", "score_baselines"):

@@ -76,6 +76,9 @@ rule compare_maps:
             rules.attribute.output.predictions, study.compared_cells(wildcards.dataset, wildcards.agreement)
         ),
         images=rules.read_dataset.output.images,
+        prepared=lambda wildcards: per_dataset(
+            rules.prepare.output.table, [wildcards.dataset] if moving(wildcards) else []
+        ),
         cuts=cuts,
     output:
         "<study>/agreements/{dataset}/{agreement}.parquet",
@@ -97,6 +100,11 @@ rule compare_maps:
             study.readings_of(cell.method)
             for cell in study.compared_cells(wildcards.dataset, wildcards.agreement)
         ],
+        sides=lambda wildcards: [
+            study.recipe_of(cell.model)["side"]
+            for cell in study.compared_cells(wildcards.dataset, wildcards.agreement)
+        ],
+        moving=lambda wildcards: moving(wildcards),
         cut_to=lambda wildcards: cut_to(wildcards),
         scale=study.config["scores"]["scale"],
         threads=study.config["compute"]["threads"],

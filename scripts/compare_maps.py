@@ -2,9 +2,25 @@
 
 from sightline import jobs, tables
 from sightline.agreement import agree, pairs
-from sightline.frames import Frame, scoring_frame
+from sightline.attribution.condition import Condition
+from sightline.frames import scoring_frame, shown
 from sightline.outcomes import MapsOf
+from sightline.prepared import open_places
 from sightline.saliency import Saliency, cut_out, within
+
+
+def showing(inputs, params, cells: list[MapsOf]):
+    """(cell, image, frame) -> which pixels of the frame a cell's moved picture still shows; None for all."""
+    moving = {name: Condition(**one) for name, one in params.moving.items()}
+    sides = dict(zip(cells, params.sides))
+    places = open_places(inputs.prepared[0]) if moving else None
+
+    def shows(cell, image: str, frame):
+        if cell.condition not in moving:
+            return None
+        return shown(moving[cell.condition].placed(places.frame(image, sides[cell], "explain")), frame)
+
+    return shows
 
 
 def compare(inputs, params, kind: str, cells: list[MapsOf]):
@@ -20,10 +36,13 @@ def compare(inputs, params, kind: str, cells: list[MapsOf]):
 
     seen = params.cut_to and cut_out(tables.read_all("boxes", inputs.cuts), params.cut_to, shapes)
 
-    def frame(image: str) -> Frame:
+    shows = showing(inputs, params, cells)
+
+    def grid(image: str) -> agree.Grid:
         """Of an image that was cut, what was seen: beyond it two maps would agree that there is nothing."""
         whole = scoring_frame(shapes[image], params.scale)
-        return within(whole, seen(image)) if seen else whole
+        frame = within(whole, seen(image)) if seen else whole
+        return agree.Grid(frame, lambda cell: shows(cell, image, frame))
 
     return agree.agree(
         kind,
@@ -31,7 +50,7 @@ def compare(inputs, params, kind: str, cells: list[MapsOf]):
         maps,
         readings.__getitem__,
         images,
-        frame,
+        grid,
     )
 
 

@@ -59,3 +59,8 @@ class Store:
 def open_store(table_path: str | os.PathLike, npy_path: str | os.PathLike) -> Store:
     """The store whose table and pixels lie there; the pixels stay on disk until read."""
     return Store(tables.read("prepared", table_path), arrays.open_flat(npy_path))
+
+
+def open_places(table_path: str | os.PathLike) -> Store:
+    """The store without its pixels, for where they lie."""
+    return Store(tables.read("prepared", table_path), np.empty(0, dtype=np.uint8))

@@ -9,7 +9,7 @@ import pytest
 
 from sightline import tables
 from sightline.agreement import summary
-from sightline.agreement.agree import agree, paired_readings
+from sightline.agreement.agree import Grid, agree, paired_readings
 from sightline.agreement.measures import MEASURES, measured
 from sightline.agreement.pairs import compared, groups
 from sightline.errors import ConfigError
@@ -86,8 +86,8 @@ def images(*names):
     return pd.DataFrame({"image": names, "subject": [f"s{name}" for name in names]})
 
 
-def frame(image):
-    return scoring_frame((128, 96), 0.125)
+def grid(image):
+    return Grid(scoring_frame((128, 96), 0.125))
 
 
 def test_rows_are_the_measures_of_the_two_maps(tmp_path):
@@ -107,7 +107,7 @@ def test_rows_are_the_measures_of_the_two_maps(tmp_path):
         maps,
         lambda cell: chosen,
         images("a", "b", "unseen"),
-        frame,
+        grid,
     )
     tables.write("agreements", found, tmp_path / "agreements.parquet")
     assert len(found) == 2 * 2 * 2 * len(MEASURES) and set(found["status"]) == {"ok"}
@@ -138,7 +138,7 @@ def test_every_gap_has_a_reason(tmp_path):
         lambda cell, _: Stored(given[cell.method]),
         lambda cell: READINGS,
         images(*"abcd"),
-        frame,
+        grid,
     )
     tables.write("agreements", found, tmp_path / "agreements.parquet")
     why = found.groupby(["image", "method_a", "method_b"])[["status", "reason"]].agg(lambda part: set(part))
@@ -160,13 +160,33 @@ def test_a_strip_of_pixels_has_no_structural_similarity():
         lambda cell, _: Stored({"a": {"signed": noise(cell)[:2]}}),
         lambda cell: READINGS,
         images("a"),
-        frame,
+        grid,
     ).set_index("metric")
     assert found.loc["ssim", ["status", "reason"]].tolist() == [
         "undefined",
         "the grid has a side below 3 pixels",
     ]
     assert found.loc["pearson", "status"] == "ok"
+
+
+def test_gaps_where_two_pictures_show_little_in_common():
+    cells = [Cell("d", "m", 0, condition, "cam") for condition in ("clean", "down", "up")]
+    shown = {"clean": None, "down": np.zeros(SHAPE, bool), "up": np.zeros(SHAPE, bool)}
+    shown["down"][:6], shown["up"][8:] = True, True
+    found = agree(
+        "conditions",
+        groups(cells, {"between": "condition"}),
+        lambda cell, _: Stored({"a": {"signed": noise(cell)}}),
+        lambda cell: READINGS,
+        images("a"),
+        lambda image: Grid(scoring_frame((128, 96), 0.125), lambda cell: shown[cell.condition]),
+    ).set_index(["condition_a", "condition_b", "metric"])
+    assert set(found.loc[("down", "up"), "reason"]) == {"no pixel is shown by both pictures"}
+    assert found.loc[("clean", "up"), "status"].eq("ok").all()
+    low = found.loc[("clean", "down")]  # six rows: too few for a window of seven
+    assert low.loc["ssim_abs", "reason"] == "no window lies within what both pictures show"
+    pair = np.stack([noise(cell)[:6] for cell in cells[:2]])
+    assert low.loc["pearson", "value"] == pytest.approx(np.corrcoef(*pair.reshape(2, -1))[0, 1], abs=1e-12)
 
 
 def test_readings_pair_by_name_or_as_the_only_one():
@@ -181,13 +201,13 @@ def test_readings_pair_by_name_or_as_the_only_one():
         lambda cell, _: Stored({"a": {name: noise(cell, name) for name in (*two, *one)}}),
         lambda cell: one if cell.method == "attention" else two,
         images("a"),
-        frame,
+        grid,
     )
     assert set(found["reading"]) == {"plain | uniform", "plain | weighted"}
 
 
 def test_no_pair_is_an_empty_table():
-    found = agree("seeds", [], None, None, images("a"), frame)
+    found = agree("seeds", [], None, None, images("a"), grid)
     assert tables.conform("agreements", found, "test").num_rows == 0
     assert tables.conform("agreement_summary", summary.summarise(found), "test").num_rows == 0
 

@@ -119,3 +119,19 @@ def test_chunks_change_nothing(monkeypatch):
     whole = measured(given, pairs)
     monkeypatch.setattr("sightline.agreement.measures.CHUNK", 3 * 72)
     assert np.array_equal(measured(given, pairs), whole)
+
+
+def test_pixels_that_do_not_count_change_nothing():
+    given = maps((12, 10))
+    inside = np.zeros((12, 10), dtype=bool)
+    inside[1:, 2:9] = True  # a rectangle: as if the maps were cut to it
+    for rest in (0.0, 1e6):
+        filled = np.where(inside, given, rest)
+        found = measured(filled, [(0, 1), (2, 3)], inside)
+        assert found == pytest.approx(measured(given[:, 1:, 2:9], [(0, 1), (2, 3)]), abs=1e-9)
+    assert not np.isnan(found).any()
+    inside[:, 4] = False  # no window of seven lies within what is left; of single pixels all is known
+    found = measured(given, [(0, 1)], inside)
+    assert np.isnan(column(found, "ssim")) and np.isnan(column(found, "ssim_abs"))
+    known = spearmanr(given[0][inside], given[1][inside]).statistic
+    assert column(found, "spearman") == pytest.approx(known, abs=1e-12)

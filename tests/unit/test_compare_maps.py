@@ -9,6 +9,7 @@ from scripts import compare_maps
 
 from sightline import arrays, tables
 from sightline.agreement.measures import measured
+from sightline.attribution.condition import Condition
 from sightline.frames import Frame, resample, scoring_frame
 from sightline.scoring import MapsOf
 
@@ -20,12 +21,13 @@ def drawn(cell, image, label, grid):
     return np.random.default_rng([cell.seed, len(cell.condition), ord(image), len(label)]).normal(size=grid)
 
 
-def stored(folder, cell, logits, grid=(7, 6)):
+def stored(folder, cell, logits, grid=(7, 6), moved=None):
     """Maps of both labels on a coarse grid, and predictions that give every image `logits`."""
     rows, said = [], []
     with arrays.Writer(folder / "values.npy", np.float32) as writer:
         for image, shape in IMAGES.items():
             frame = Frame.resized(shape, grid)
+            frame = moved(frame) if moved else frame
             for at, label in enumerate(LABELS):
                 values = drawn(cell, image, label * (at + 1), grid)
                 row = dict.fromkeys(tables.SCHEMAS["maps"].columns) | vars(cell)
@@ -63,6 +65,8 @@ def job(tmp_path):
         agreement={"between": "condition", "with": "clean", "only": {}},
         labels=[LABELS] * 2,
         readings=[{"predicted": {"classes": "predicted", "clip": "none"}}] * 2,
+        sides=[64] * 2,
+        moving={},
         cut_to=None,
         scale=0.25,
     )
@@ -121,3 +125,68 @@ def test_maps_of_cut_pictures_are_compared_on_what_was_seen(job, tmp_path):
             pair = pair[:, round(rows / 4) :, : round(columns / 2)]
         expected = measured(pair, [(0, 1)])[0]
         assert found[found["image"] == image]["value"].to_numpy() == pytest.approx(expected, abs=1e-9)
+
+
+SHIFTED = {"degrees": 0.0, "scale": 1.0, "shear": 0.0, "shift": [0.25, 0.0]}  # a quarter of it to the right
+
+
+@pytest.fixture
+def moved(job, tmp_path):
+    """The job with maps of shifted pictures beside the two others: the last cell is of the unaltered ones."""
+    inputs, params, cells = job
+    cell = MapsOf("d", "m", 0, "shifted", "cam")
+    (tmp_path / "shifted").mkdir()
+    way = Condition("affine", SHIFTED)
+    files = stored(tmp_path / "shifted", cell, (3.0, -3.0), moved=way.placed)
+    rows = []
+    for image, shape in IMAGES.items():
+        frame = Frame.resized(shape, (64, 64))
+        row = {"dataset": "d", "image": image, "side": 64, "geometry": "explain", "offset": 0}
+        rows.append(row | {"shape": [64, 64], "scale": list(frame.scale), "shift": list(frame.shift)})
+    (tmp_path / "pixels.npy").write_bytes(b"")
+    tables.write(
+        "prepared", pd.DataFrame(rows), tmp_path / "prepared.parquet", values=tmp_path / "pixels.npy"
+    )
+    inputs.maps, inputs.values, inputs.predictions = (
+        [*given, one] for given, one in zip((inputs.maps, inputs.values, inputs.predictions), files)
+    )
+    inputs.prepared = [tmp_path / "prepared.parquet"]
+    params.labels, params.readings, params.sides = params.labels[:1] * 3, params.readings[:1] * 3, [64] * 3
+    params.moving = {"shifted": {"kind": "affine", "options": SHIFTED}}
+    return inputs, params, [*cells, cell]
+
+
+def test_what_a_moved_picture_no_longer_shows_is_not_compared(moved):
+    inputs, params, cells = moved
+    found = compare_maps.compare(inputs, params, "conditions", cells)
+    of = found[found["condition_a"] == "shifted"]
+    assert set(of["status"]) == {"ok"} and len(of) == len(IMAGES) * len(
+        measured(np.eye(4)[None], [(0, 0)])[0]
+    )
+    for image, shape in IMAGES.items():
+        target = scoring_frame(shape, 0.25)
+        source = Frame.resized(shape, (7, 6))
+        way = Condition("affine", SHIFTED)
+        pair = np.stack(
+            [
+                resample(
+                    drawn(cells[2], image, "fox", (7, 6)).astype(np.float32), way.placed(source), target
+                ),
+                resample(drawn(cells[0], image, "fox", (7, 6)).astype(np.float32), source, target),
+            ]
+        )
+        kept = pair[:, :, : target.shape[1] * 3 // 4]  # its last quarter left the picture
+        expected = measured(kept, [(0, 1)])[0]
+        rows = of[of["image"] == image]["value"].to_numpy()
+        assert rows == pytest.approx(expected, abs=1e-9)
+        assert abs(rows - measured(pair, [(0, 1)])[0]).max() > 0.01  # the continued edge had counted
+
+
+def test_rows_of_conditions_that_move_nothing_are_the_same_beside_one_that_does(moved):
+    inputs, params, cells = moved
+    beside = compare_maps.compare(inputs, params, "conditions", cells)
+    params.moving = {}
+    before = compare_maps.compare(inputs, params, "conditions", cells)
+    same = beside["condition_a"] == "random"
+    pd.testing.assert_frame_equal(beside[same], before[same], check_exact=True)
+    assert (beside[~same]["value"] != before[~same]["value"]).all()

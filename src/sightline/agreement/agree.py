@@ -28,6 +28,17 @@ class Maps(Protocol):
 
 
 @dataclass(frozen=True)
+class Grid:
+    """Where the maps of an image are compared: the pixels of `frame` that both sides of a pair show.
+
+    `shown(cell)` is what the picture that a cell explained shows: bool, of the frame's shape; None for all.
+    """
+
+    frame: Frame
+    shown: Callable[[Cell], np.ndarray | None] = lambda cell: None
+
+
+@dataclass(frozen=True)
 class Entry:
     """One comparison: the places of a and b in their group, and the reading of each."""
 
@@ -48,18 +59,18 @@ def agree(
     maps: Callable[[Cell, Cell], Maps],
     readings: Callable[[Cell], Readings],
     images: pd.DataFrame,
-    frame: Callable[[str], Frame],
+    grid: Callable[[str], Grid],
 ) -> pd.DataFrame:
     """Table `agreements`: every measure of every pair of `groups`, on each image that both sides explained.
 
     `maps(cell, outputs_of)` opens a cell's maps, to be read with the outputs of `outputs_of`'s model;
-    `readings(cell)` are those of its method; `images` has image and subject; `frame(image)` is the scoring
-    frame, on which both maps lie. Maps pair in the readings that both methods have, else the only reading of
+    `readings(cell)` are those of its method; `images` has image and subject; `grid(image)` is where both maps
+    lie and what of it counts. Maps pair in the readings that both methods have, else the only reading of
     one with each of the other's ("a | b"). A row holds a value with status ok, or none with the status that
     it inherits from a map, or `undefined`, and the reason.
     """
     subjects = dict(zip(images["image"], images["subject"]))
-    parts = [_of_group(kind, group, maps, readings, subjects, frame) for group in groups]
+    parts = [_of_group(kind, group, maps, readings, subjects, grid) for group in groups]
     parts = [part for part in parts if part is not None]
     return pd.concat(parts, ignore_index=True) if parts else tables.empty("agreements")
 
@@ -70,7 +81,7 @@ def _of_group(
     maps: Callable[[Cell, Cell], Maps],
     readings: Callable[[Cell], Readings],
     subjects: Mapping[str, str],
-    frame: Callable[[str], Frame],
+    grid: Callable[[str], Grid],
 ) -> pd.DataFrame | None:
     chosen = [readings(cell) for cell in group.cells]
     entries = [Entry(a, b, *names) for a, b in group.pairs for names in paired_readings(chosen[a], chosen[b])]
@@ -83,8 +94,10 @@ def _of_group(
         if here:
             compared = [entries[at] for at in here]
             places = {place for entry in compared for place in (entry.a, entry.b)}
-            found = {place: opened[place].get(image, chosen[place], frame(image)) for place in places}
-            numbers.append(_compare(compared, found))
+            where = grid(image)
+            found = {place: opened[place].get(image, chosen[place], where.frame) for place in places}
+            shown = {place: where.shown(group.cells[place]) for place in places}
+            numbers.append(_compare(compared, found, shown))
             rows.append(np.repeat(here, len(MEASURES)))
             told.append((image, subject))
     if not rows:
@@ -119,7 +132,11 @@ def _names(kind: str, group: Group, entries: Sequence[Entry]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _compare(entries: Sequence[Entry], found: Mapping[int, Mapping[str, Answer]]) -> dict[str, np.ndarray]:
+def _compare(
+    entries: Sequence[Entry],
+    found: Mapping[int, Mapping[str, Answer]],
+    shown: Mapping[int, np.ndarray | None],
+) -> dict[str, np.ndarray]:
     """Columns metric, value, status, reason of one image, a row per entry and measure."""
     values = np.full((len(entries), len(MEASURES)), np.nan)
     status = np.full(values.shape, "ok", dtype=object)
@@ -136,16 +153,54 @@ def _compare(entries: Sequence[Entry], found: Mapping[int, Mapping[str, Answer]]
         rows.append(at)
     if pairs:
         maps = np.stack([found[place][reading] for place, reading in keys])
-        values[rows] = measured(maps, pairs)
-        small = np.array([name.startswith("ssim") and min(maps.shape[1:]) < SMALLEST for name in MEASURES])
-        undefined = np.isnan(values) & (status == "ok")
-        status[undefined] = "undefined"
-        why = np.where(small, f"the grid has a side below {SMALLEST} pixels", "a map is constant").astype(
-            object
-        )
-        reason[undefined] = np.broadcast_to(why, values.shape)[undefined]
+        both = [_both(shown[entries[at].a], shown[entries[at].b]) for at in rows]
+        values[rows] = _values(maps, pairs, both)
+        for at, inside in zip(rows, both):
+            undefined = np.isnan(values[at])
+            if undefined.any():
+                status[at, undefined] = "undefined"
+                reason[at, undefined] = _why(values[at], maps.shape[1:], inside)[undefined]
     metric = np.tile(np.array(list(MEASURES), dtype=object), len(entries))
     return {"metric": metric, "value": values.ravel(), "status": status.ravel(), "reason": reason.ravel()}
+
+
+def _both(a: np.ndarray | None, b: np.ndarray | None) -> np.ndarray | None:
+    """The pixels that two pictures show; None for all."""
+    masks = [one for one in (a, b) if one is not None]
+    inside = np.logical_and.reduce(masks) if masks else None
+    return None if inside is None or inside.all() else inside
+
+
+def _values(
+    maps: np.ndarray, pairs: Sequence[tuple[int, int]], both: Sequence[np.ndarray | None]
+) -> np.ndarray:
+    """(pairs, measures): each pair of `maps` on the pixels that both show, NaN where there are none."""
+    values = np.full((len(pairs), len(MEASURES)), np.nan)
+    alike: dict[bytes, list[int]] = {}  # the pairs with the same pixels
+    for at, inside in enumerate(both):
+        alike.setdefault(b"" if inside is None else inside.tobytes(), []).append(at)
+    for places in alike.values():
+        inside, some = both[places[0]], [pairs[at] for at in places]
+        if inside is None:
+            values[places] = measured(maps, some)
+        elif inside.any():
+            used = sorted({side for pair in some for side in pair})
+            values[places] = measured(maps[used], [(used.index(a), used.index(b)) for a, b in some], inside)
+    return values
+
+
+def _why(values: np.ndarray, grid: tuple[int, ...], inside: np.ndarray | None) -> np.ndarray:
+    """Why there is no number, for each measure of a pair."""
+    if inside is not None and not inside.any():
+        return np.full(len(MEASURES), "no pixel is shown by both pictures", dtype=object)
+    small = f"the grid has a side below {SMALLEST} pixels" if min(grid) < SMALLEST else None
+    whole = None if inside is None else "no window lies within what both pictures show"
+    found = dict.fromkeys(MEASURES, "a map is constant")
+    for name in MEASURES:
+        constant = np.isnan(values[list(MEASURES).index(name.replace("ssim", "pearson"))])
+        if name.startswith("ssim") and (small or (whole and not constant)):
+            found[name] = small or whole
+    return np.array(list(found.values()), dtype=object)
 
 
 def _lost(answer: Answer) -> Absent | None:

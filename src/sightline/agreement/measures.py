@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.ndimage import uniform_filter
+from scipy.ndimage import binary_erosion, uniform_filter
 
 from sightline.metrics.localisation import highest
 from sightline.metrics.similarity import Ranked, standardised
@@ -31,21 +31,25 @@ CHUNK = 2**16  # pixels of pairs that are worked on together: what a processor's
 Pairs = Sequence[tuple[int, int]]
 
 
-def measured(maps: np.ndarray, pairs: Pairs) -> np.ndarray:
+def measured(maps: np.ndarray, pairs: Pairs, inside: np.ndarray | None = None) -> np.ndarray:
     """Every measure of every pair (a, b) of places in `maps` (n, [D,] H, W): (pairs, measures), 1 for equals.
 
-    NaN where one of the two is constant (of the magnitudes: where these are), and SSIM on grids with a side
-    below 3. Columns in the order of `MEASURES`. Raises `ValueError` for values that are not finite.
+    `inside` (bool, [D,] H, W) says which pixels count, where not all do; SSIM is then the mean over the
+    windows that lie within it. NaN where one of the two is constant (of the magnitudes: where these are), and
+    SSIM on grids with a side below 3 or without such a window. Columns in the order of `MEASURES`. Raises
+    `ValueError` for values that are not finite.
     """
     maps = np.asarray(maps, dtype=np.float64)
+    if inside is not None:
+        maps = np.where(inside, maps, 0.0)  # no scale is taken from what does not count
     found = {}
     for suffix, signed in (("", maps), ("_abs", np.abs(maps))):
-        ranked = [Ranked(each) for each in signed]
+        ranked = [Ranked(each, inside) for each in signed]
         constant = np.array([each.constant for each in ranked])
         found[f"pearson{suffix}"] = _correlations([each.standard for each in ranked], pairs)
         ranks = [standardised(each.below()) for each in ranked]
         found[f"spearman{suffix}"] = _correlations(ranks, pairs)
-        found[f"ssim{suffix}"] = _without(constant, pairs, _ssims(signed, pairs))
+        found[f"ssim{suffix}"] = _without(constant, pairs, _ssims(signed, pairs, inside))
         if not suffix:
             found["top_overlap"] = _without(constant, pairs, _overlaps(ranked, pairs))
     return np.stack([found[name] for name in MEASURES], axis=1)
@@ -104,15 +108,21 @@ def _chunks(pairs: Pairs, pixels: int) -> list[tuple[np.ndarray, np.ndarray]]:
     return [tuple(np.transpose(pairs[start : start + step])) for start in range(0, len(pairs), step)]
 
 
-def _ssims(maps: np.ndarray, pairs: Pairs) -> np.ndarray:
+def _ssims(maps: np.ndarray, pairs: Pairs, counts: np.ndarray | None) -> np.ndarray:
     grid = maps.shape[1:]
     side = min(WINDOW, min(grid) - 1 + min(grid) % 2)
     if side < SMALLEST:
         return np.full(len(pairs), np.nan)
     largest = np.abs(maps).max(axis=tuple(range(1, maps.ndim)), keepdims=True)
     maps = maps / np.where(largest > 0.0, largest, 1.0)
-    low, high = (of(maps.reshape(len(maps), -1), axis=1) for of in (np.min, np.max))
+    pixels = maps.reshape(len(maps), -1) if counts is None else maps[:, counts]
+    low, high = (of(pixels, axis=1) for of in (np.min, np.max))
     inside = (slice(None), *[slice(side // 2, length - side // 2) for length in grid])
+    windows = slice(None)  # whose pixels count
+    if counts is not None:
+        windows = np.flatnonzero(binary_erosion(counts, np.ones([side] * len(grid)))[inside[1:]])
+        if not windows.size:
+            return np.full(len(pairs), np.nan)
 
     def average(values: np.ndarray) -> np.ndarray:
         return uniform_filter(values, (1, *[side] * len(grid)))[inside]
@@ -128,7 +138,7 @@ def _ssims(maps: np.ndarray, pairs: Pairs) -> np.ndarray:
         with np.errstate(invalid="ignore"):  # 0 / 0 of two constant maps, which have no SSIM
             likeness = (2 * mean[a] * mean[b] + c1) * (2 * covariance + c2)
             likeness /= (mean[a] ** 2 + mean[b] ** 2 + c1) * (variance[a] + variance[b] + c2)
-        found.append(likeness.reshape(len(a), -1).mean(axis=1))
+        found.append(likeness.reshape(len(a), -1)[:, windows].mean(axis=1))
     return np.concatenate(found)
 
 

@@ -241,8 +241,8 @@ def caption(
         if pictures
         else "",
         "Numbers and bars (0 to 1): mean rank correlation (Spearman, over pixels, with signs) of the map "
-        "with that of the unaltered image, after a map of a moved image was moved back (its edge continues "
-        "where the moved image no longer shows the first); "
+        "with that of the unaltered image, after a map of a moved image was moved back (over the pixels that "
+        "the moved image still shows); "
         f"n = {words.span(known['images'])} images, {seeds} {'seed' if seeds == '1' else 'seeds'}.",
         f"Black lines: intervals ({words.made_by(known)})." if known["low"].notna().any() else "",
         "Faint bars: the correlation is negative." if (known["mean"] < 0).any() else "",

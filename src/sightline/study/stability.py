@@ -16,6 +16,16 @@ def altering(study: Study) -> list[str]:
     ]
 
 
+def moving(study: Study, dataset: str, agreement: str) -> dict[str, dict]:
+    """The conditions, by name, that move the image's pixels, of the maps that `agreement` compares."""
+    names = {cell.condition for cell in study.compared_cells(dataset, agreement)}
+    return {
+        name: one
+        for name, one in study.conditions.items()
+        if name in names and "warp" in options.defined(f"{CONDITIONS}.{one['kind']}")
+    }
+
+
 def agreements(study: Study, dataset: str) -> list[str]:
     """The agreements that compare maps of altered images of `dataset` with those of unaltered ones."""
     return [
