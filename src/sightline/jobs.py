@@ -30,6 +30,7 @@ THREAD_VARIABLES = (
 # by name: that every job can set their threads makes no job's numbers depend on their versions
 NUMERIC, THREADPOOL = ("numpy", "scipy.linalg", "cv2", "torch", "pyarrow"), "threadpoolctl"
 LOG_SECONDS, TERMINAL_SECONDS = 5.0, 30.0  # between two lines of progress
+GATES = ("checked", "planned")  # names of inputs that open the way for a job and are not read by it
 _terminal: list[TextIO] = []  # the real stderr, while a job's output goes to its log
 _childrens_devices: list[str] = []
 
@@ -40,6 +41,20 @@ def paths(files: Any) -> list[Path]:
         return [Path(files)]
     items = files.values() if isinstance(files, dict) else files
     return list(dict.fromkeys(path for item in items for path in paths(item)))
+
+
+def name_of(log: Path | str) -> str:
+    """The job whose log is `log`, as rules place logs: its rule and its wildcards, "train/small.seed0"."""
+    parts = Path(log).with_suffix("").parts
+    last = len(parts) - 1 - parts[::-1].index("logs") if "logs" in parts else len(parts) - 2
+    return "/".join(parts[last + 1 :])
+
+
+def read_by(inputs: Any) -> list[Path]:
+    """Those of a job's inputs that it reads: all but the `GATES`, which are no part of what it makes."""
+    by_name = dict(inputs.items()) if hasattr(inputs, "items") else {}
+    gates = {path for name in GATES for path in paths(by_name.get(name, ()))}
+    return [path for path in paths(inputs) if path not in gates]
 
 
 # ---- threads
@@ -215,14 +230,16 @@ def costs_path(output: Path | str) -> Path:
 
 @contextlib.contextmanager
 def recorded(
-    inputs: Any, outputs: Any, params: Any, log: Any = (), threads: int | None = None
+    inputs: Any, outputs: Any, params: Any, log: Any = (), threads: int | None = None, joined: Any = ()
 ) -> Iterator[None]:
     """Surround a script's work, given its rule's `input`, `output`, `params` and `log`.
 
     Before: all that is printed goes to `log`, the inputs are held against their seals, numeric libraries get
     `threads` threads (default: the param `threads`, else 1). After: each output gets a seal with the params,
-    the first one a file of costs (seconds, CPU seconds, peak bytes, device). Where the work fails, the
-    traceback is in the log, one line with the message and the log's path on standard error, exit code 1.
+    the inputs' digests and the job's name, the first one a file of costs (seconds, CPU seconds, peak bytes,
+    device). Inputs that are temporary parts, `joined` here, are named by what they came from. Where the work
+    fails, the traceback is in the log, one line with the message and the log's path on standard error, exit
+    code 1.
     """
     made, logs, params = paths(outputs), paths(log), seals.named(params)
     with _logged(logs[0] if logs else None) as terminal:
@@ -231,10 +248,12 @@ def recorded(
                 seals.seal_path(output).unlink(missing_ok=True)
             set_threads(int(params.get("threads", 1) if threads is None else threads))
             seals.verify(paths(inputs))
+            made_by = {"params": params, "inputs": seals.sources(read_by(inputs), paths(joined))}
+            made_by |= {"job": name_of(logs[0])} if logs else {}
             start, cpu = time.monotonic(), _cpu_seconds()
             yield
             costs = {"seconds": time.monotonic() - start, "cpu_seconds": _cpu_seconds() - cpu}
-            seals.seal(made, {"params": params})
+            seals.seal(made, made_by)
             if made:
                 costs |= {"job": made[0].as_posix(), "peak_bytes": peak_bytes(), "device": _device()}
                 seals.write_json(costs_path(made[0]), costs)

@@ -96,8 +96,37 @@ def write_json(path: Path, content: Any) -> None:
     os.replace(part, path)
 
 
+def place(path: Path | str) -> str:
+    """`path` as records name it: relative to the working folder, `.../name` where it lies outside of it.
+
+    Records are the same wherever the project lies, and tell nothing of the machine.
+    """
+    relative = Path(os.path.relpath(path))
+    return f".../{Path(os.path.abspath(path)).name}" if ".." in relative.parts else relative.as_posix()
+
+
+def sources(inputs: Iterable[Path | str], joined: Iterable[Path | str] = ()) -> dict[str, str | None]:
+    """What a job reads: the place of each of `inputs` -> its SHA-256, by its seal where it has one.
+
+    None for what is missing and for a folder without a seal. `joined` are those of the inputs that are
+    temporary parts of what one job would have made: what they were made from stands in their place.
+    """
+    parts, found = {Path(path) for path in joined}, {}
+    for path in map(Path, inputs):
+        sealed = _seal_of(path)
+        if path in parts:
+            found |= ((sealed or {}).get("made_by") or {}).get("inputs", {})
+        elif sealed is not None:
+            found[place(path)] = sealed["sha256"]
+        else:
+            found[place(path)] = _sha256(path) if path.is_file() else None
+    return dict(sorted(found.items()))
+
+
 def seal(outputs: Iterable[Path | str], made_by: dict[str, Any]) -> None:
-    """Write a seal beside each output (file or folder): its bytes, SHA-256 and `made_by` ({"params": ...}).
+    """Write a seal beside each output (file or folder): its bytes, SHA-256 and `made_by`.
+
+    `made_by` is {"params": ..., "inputs": what `sources` says, "job": the rule and what it was run for}.
 
     Equal content and params give equal seals. Raises `IntegrityError` where an output is missing.
     """
@@ -121,7 +150,7 @@ def _seal_of(path: Path) -> dict[str, Any] | None:
 
 
 def made_by(path: Path | str) -> dict[str, Any] | None:
-    """What the seal of `path` says of its making ({"params": ...}), or None where it has no seal."""
+    """What the seal of `path` says of its making (see `seal`), or None where it has no seal."""
     content = _seal_of(Path(path))
     return content and content["made_by"]
 

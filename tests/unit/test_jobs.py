@@ -1,5 +1,6 @@
 """What surrounds a job: log, threads, checked inputs, sealed outputs, costs, one line where it fails."""
 
+import hashlib
 import json
 import logging
 import os
@@ -53,7 +54,8 @@ def test_outputs_are_sealed_with_params_and_costs_lie_apart(tmp_path):
             Path(path).write_text("x")
         sum(range(2_000_000))
     for path in outputs:
-        assert seals.made_by(path) == {"params": {"code": "abc", "recipe": {"side": 64}}}
+        params = {"code": "abc", "recipe": {"side": 64}}
+        assert seals.made_by(path) == {"params": params, "inputs": {}, "job": "job"}
     costs = json.loads(jobs.costs_path(tmp_path / "a.csv").read_text())
     assert set(costs) == {"job", "seconds", "cpu_seconds", "peak_bytes", "device"}
     assert costs["seconds"] > 0 < costs["cpu_seconds"]
@@ -62,6 +64,30 @@ def test_outputs_are_sealed_with_params_and_costs_lie_apart(tmp_path):
     with job(tmp_path, outputs=outputs):
         pass
     assert seals.seal_path(outputs[0]).read_bytes() == before  # nothing in a seal varies from run to run
+
+
+def test_a_seal_names_what_was_read_and_neither_gates_nor_temporary_parts(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("upstream.csv", "gate.json", "images.csv", "part0", "part1"):
+        Path(name).write_text(name)
+    for part in ("part0", "part1"):
+        seals.seal([part], {"params": {}, "inputs": seals.sources(["images.csv"])})
+    read = Named(checked="gate.json", table=str(tmp_path / "upstream.csv"), parts=["part0", "part1"])
+    given = {"inputs": read, "outputs": ["out.csv"], "log": ["results/s/logs/score/cxr.small.log"]}
+    with job(tmp_path, **given, joined=read.names["parts"]):
+        Path("out.csv").write_text("x")
+    made_by = seals.made_by("out.csv")
+    digest = {name: hashlib.sha256(name.encode()).hexdigest() for name in ("images.csv", "upstream.csv")}
+    assert made_by["inputs"] == digest
+    assert made_by["job"] == "score/cxr.small"
+
+
+def test_records_name_no_place_outside_the_project(tmp_path, monkeypatch):
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+    assert seals.place(tmp_path / "project/data/a.csv") == seals.place("data/./a.csv") == "data/a.csv"
+    assert seals.place(tmp_path / "own/tables.csv") == ".../tables.csv"
+    assert seals.sources(["missing.csv", tmp_path]) == {"missing.csv": None, f".../{tmp_path.name}": None}
 
 
 def test_everything_said_goes_to_the_log(tmp_path, capfd):
