@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
-from sightline import limited, seals
+from sightline import limited, marks, seals
 from sightline.errors import SightlineError
 
 Item = TypeVar("Item")
@@ -234,7 +234,9 @@ def recorded(
 ) -> Iterator[None]:
     """Surround a script's work, given its rule's `input`, `output`, `params` and `log`.
 
-    Before: all that is printed goes to `log`, the inputs are held against their seals, numeric libraries get
+    Before: all that is printed goes to `log`, a mark says that the job runs (taken away at its end; another
+    process that still makes its first output is waited for), the inputs are held against their seals, numeric
+    libraries get
     `threads` threads (default: the param `threads`, else 1). After: each output gets a seal with the params,
     the inputs' digests and the job's name, the first one a file of costs (seconds, CPU seconds, peak bytes,
     device). Inputs that are temporary parts, `joined` here, are named by what they came from. Where the work
@@ -242,14 +244,18 @@ def recorded(
     code 1.
     """
     made, logs, params = paths(outputs), paths(log), seals.named(params)
-    with _logged(logs[0] if logs else None) as terminal:
+    name = name_of(logs[0]) if logs else ""
+    if made:
+        marks.wait_for_another(made[0], tell)
+    with _logged(logs[0] if logs else None) as terminal, contextlib.ExitStack() as stack:
         try:
+            stack.enter_context(marks.marked(made, name, seals.place(logs[0]) if logs else ""))
             for output in made:  # a job that is killed leaves no seal
                 seals.seal_path(output).unlink(missing_ok=True)
             set_threads(int(params.get("threads", 1) if threads is None else threads))
             seals.verify(paths(inputs))
             made_by = {"params": params, "inputs": seals.sources(read_by(inputs), paths(joined))}
-            made_by |= {"job": name_of(logs[0])} if logs else {}
+            made_by |= {"job": name} if name else {}
             start, cpu = time.monotonic(), _cpu_seconds()
             yield
             costs = {"seconds": time.monotonic() - start, "cpu_seconds": _cpu_seconds() - cpu}

@@ -17,7 +17,8 @@ GROUND = {"outcomes", "errors", "randomness", "schemas", "tables", "arrays", "fr
 ROOMS: dict[str, set[str]] = {
     "seals": set(),
     "limited": set(),
-    "jobs": {"limited", "seals"},
+    "marks": {"seals"},
+    "jobs": {"limited", "marks", "seals"},
     "provenance": set(),
     "options": set(),
     "study": {"options", "agreement"},
