@@ -116,11 +116,12 @@ def _stacked(
     present = np.array([path.is_file() for path in paths], dtype=bool)
     paths = [path for path, there in zip(paths, present) if there]
     table = upstream.read_many(paths, columns, root)
-    about = readings[present].iloc[table.pop("file").astype(int)].reset_index(drop=True)
-    shown = pd.Series(
-        [upstream.shown(main_data / reading / name, root) for reading in about["id"]], dtype=object
-    )
-    return table.assign(**{key: about[key] for key in ("image", "id", "reader", "height", "width")}), shown
+    of_file = table.pop("file").to_numpy(dtype=int)
+    about = readings[present].iloc[of_file].reset_index(drop=True)
+    # a text per file, not per row
+    shown = np.array([upstream.shown(path, root) for path in paths], dtype=object)
+    about = {key: about[key] for key in ("image", "id", "reader", "height", "width")}
+    return table.assign(**about), pd.Series(shown[of_file], dtype=object)
 
 
 def _first_fault(faults: dict[str, pd.Series], index: pd.Index) -> tuple[pd.Series, pd.Series]:
