@@ -234,19 +234,15 @@ def recorded(
 ) -> Iterator[None]:
     """Surround a script's work, given its rule's `input`, `output`, `params` and `log`.
 
-    Before: all that is printed goes to `log`, a mark says that the job runs (taken away at its end; another
-    process that still makes its first output is waited for), the inputs are held against their seals, numeric
-    libraries get
-    `threads` threads (default: the param `threads`, else 1). After: each output gets a seal with the params,
-    the inputs' digests and the job's name, the first one a file of costs (seconds, CPU seconds, peak bytes,
-    device). Inputs that are temporary parts, `joined` here, are named by what they came from. Where the work
-    fails, the traceback is in the log, one line with the message and the log's path on standard error, exit
-    code 1.
+    Before: all that is printed goes to `log`, a mark says that the job runs (taken away at its end), the
+    inputs are held against their seals, numeric libraries get `threads` threads (default: the param
+    `threads`, else 1). After: each output gets a seal with the params, the inputs' digests and the job's
+    name, the first one a file of costs (seconds, CPU seconds, peak bytes, device). Inputs that are temporary
+    parts, `joined` here, are named by what they came from. Where the work fails, the traceback is in the log,
+    one line with the message and the log's path on standard error, exit code 1.
     """
     made, logs, params = paths(outputs), paths(log), seals.named(params)
     name = name_of(logs[0]) if logs else ""
-    if made:
-        marks.wait_for_another(made[0], tell)
     with _logged(logs[0] if logs else None) as terminal, contextlib.ExitStack() as stack:
         try:
             stack.enter_context(marks.marked(made, name, seals.place(logs[0]) if logs else ""))

@@ -12,14 +12,13 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sightline import seals
 
 ENDING = ".running.json"
-WAIT_SECONDS = 1.0  # between two looks at another process that makes the same files
 SQUEUE_SECONDS = 20.0  # that SLURM may take to answer
 
 
@@ -103,20 +102,6 @@ def alive(mark: Mark) -> bool | None:
     return _known_to_slurm(mark.slurm_job) if mark.slurm_job else None
 
 
-def wait_for_another(output: Path, tell: Callable[[str], object]) -> None:
-    """Return once no other process makes `output`: one that outlived its Snakemake writes the same files."""
-    mark, told = read(path_of(output)), False
-    while mark is not None and mark.pid != os.getpid() and alive(mark):
-        if not told:
-            tell(
-                f"{mark.job}: process {mark.pid} on {mark.host} still makes {output}, of an earlier run; "
-                "waiting until it ends"
-            )
-            told = True
-        time.sleep(WAIT_SECONDS)
-        mark = read(path_of(output))
-
-
 @contextlib.contextmanager
 def marked(outputs: Sequence[Path], job: str, log: str) -> Iterator[None]:
     """Mark the job that makes `outputs` as running, for as long as it does; without outputs there is none."""
@@ -132,5 +117,5 @@ def marked(outputs: Sequence[Path], job: str, log: str) -> Iterator[None]:
     try:
         yield
     finally:
-        if os.getpid() == pid:  # not in a child that this process forked
+        if os.getpid() == pid and read(path) == mark:  # not a forked child's, nor that of a later run's job
             path.unlink(missing_ok=True)
