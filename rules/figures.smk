@@ -72,6 +72,7 @@ rule plot_overlays:
     input:
         images=rules.read_dataset.output.images,
         boxes=[rules.read_dataset.output.boxes, rules.prepare.output.boxes],
+        cuts=cuts,
         prepared=rules.prepare.output.table,
         pixels=flat(rules.prepare.output.pixels),
         gaze=rules.render_gaze.output.table,
@@ -105,6 +106,7 @@ rule plot_overlays:
         hull="hull" in study.baselines,
         scale=study.config["scores"]["scale"],
         cases=study.config["report"]["cases"],
+        cut_to=lambda wildcards: cut_to(wildcards),
         restricted=lambda wildcards: not study.datasets[wildcards.dataset]["redistributable"],
     script:
         "../scripts/plot_overlays.py"
@@ -114,6 +116,7 @@ rule plot_methods:
     input:
         images=rules.read_dataset.output.images,
         boxes=[rules.read_dataset.output.boxes, rules.prepare.output.boxes],
+        cuts=cuts,
         prepared=rules.prepare.output.table,
         pixels=flat(rules.prepare.output.pixels),
         gaze=rules.render_gaze.output.table,
@@ -149,6 +152,7 @@ rule plot_methods:
         scale=study.config["scores"]["scale"],
         cases=study.config["report"]["cases"],
         pixels_shown=lambda wildcards: study_shown.pixels_shown(study, wildcards.dataset),
+        cut_to=lambda wildcards: cut_to(wildcards),
         restricted=lambda wildcards: not study.datasets[wildcards.dataset]["redistributable"],
     script:
         "../scripts/plot_methods.py"
@@ -156,6 +160,8 @@ rule plot_methods:
 
 rule plot_stability:
     input:
+        images=rules.read_dataset.output.images,
+        cuts=cuts,
         prepared=rules.prepare.output.table,
         pixels=flat(rules.prepare.output.pixels),
         maps=matrix(rules.attribute.output.maps),
@@ -182,6 +188,7 @@ rule plot_stability:
         conditions=study.conditions,
         side=lambda wildcards: study.recipe_of(wildcards.model)["side"],
         pixels_shown=lambda wildcards: study_shown.pixels_shown(study, wildcards.dataset),
+        cut_to=lambda wildcards: cut_to(wildcards),
         restricted=lambda wildcards: not study.datasets[wildcards.dataset]["redistributable"],
     script:
         "../scripts/plot_stability.py"

@@ -6,7 +6,7 @@ from sightline.attribution.condition import Condition
 from sightline.frames import scoring_frame, shown
 from sightline.outcomes import MapsOf
 from sightline.prepared import open_places
-from sightline.saliency import Saliency, cut_out, within
+from sightline.saliency import Saliency, part_seen, within
 
 
 def showing(inputs, params, cells: list[MapsOf]):
@@ -34,8 +34,7 @@ def compare(inputs, params, kind: str, cells: list[MapsOf]):
     def maps(cell, outputs_of) -> Saliency:
         return Saliency(*files[cell][:2], files[outputs_of][2], labels[outputs_of])
 
-    seen = params.cut_to and cut_out(tables.read_all("boxes", inputs.cuts), params.cut_to, shapes)
-
+    seen = part_seen(images, params.cut_to, inputs.cuts)
     shows = showing(inputs, params, cells)
 
     def grid(image: str) -> agree.Grid:

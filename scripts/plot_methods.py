@@ -7,7 +7,7 @@ from sightline import jobs, references, regions, tables
 from sightline.figures import methods, style, trust, words
 from sightline.prepared import open_store
 from sightline.report import captions, cases, gallery, page
-from sightline.saliency import Saliency
+from sightline.saliency import Saliency, part_seen
 
 
 def asked_of(inputs, params, wildcards) -> trust.Asked:
@@ -36,8 +36,10 @@ def pictures(inputs, params):
         params.scale,
     )
     files_of = zip(params.shown, inputs.maps, inputs.values, inputs.predictions)
+    seen = part_seen(beside.images, params.cut_to, inputs.cuts)
     shown = [
-        cases.Shown(row["method"], Saliency(*paths, row["labels"]), row["how"]) for row, *paths in files_of
+        cases.Shown(row["method"], Saliency(*paths, row["labels"]), row["how"], seen)
+        for row, *paths in files_of
     ]
     scores = tables.read_all("scores", inputs.scores)
     usable = scores[scores["center_bias"].isin(["", params.center_bias])]
@@ -47,7 +49,7 @@ def pictures(inputs, params):
     reference = next(iter(references.opened(files, first, [])), None)
     boxes = [one for one in params.references.values() if one.get("source") == "box"]
     found = gallery.build(by, params.cases, beside, shown, reference, boxes)
-    return found, by.why, gallery.region_said(reference)
+    return found, f"{by.why} {cases.cut_said(params.cut_to)}".strip(), gallery.region_said(reference)
 
 
 if __name__ == "__main__":

@@ -6,15 +6,15 @@ from sightline import jobs, references, tables
 from sightline.figures import overlays, style, words
 from sightline.prepared import open_store
 from sightline.report import captions, cases, gallery, page
-from sightline.saliency import Saliency
+from sightline.saliency import Saliency, part_seen
 
 
-def shown_maps(inputs, shown: list[dict]) -> list[cases.Shown]:
-    """The maps that stand beside the images, in order."""
+def shown_maps(inputs, shown: list[dict], seen) -> list[cases.Shown]:
+    """The maps that stand beside the images, in order; `seen` as of `part_seen`."""
     files = zip(shown, inputs.maps, inputs.values, inputs.predictions)
     return [
-        cases.Shown(cases.title(row, shown), Saliency(maps, values, predictions, row["labels"]), row["how"])
-        for row, maps, values, predictions in files
+        cases.Shown(cases.title(row, shown), Saliency(*paths, row["labels"]), row["how"], seen)
+        for row, *paths in files
     ]
 
 
@@ -32,7 +32,8 @@ if __name__ == "__main__":
             references.gaze(files, gaze, params.leave_out) if gaze else None,
             references.region(files, "lungs") if params.hull else None,
         )
-        shown = shown_maps(inputs, params.shown)
+        seen = part_seen(beside.images, params.cut_to, inputs.cuts)
+        shown = shown_maps(inputs, params.shown, seen)
         scores = tables.read_all("scores", [*inputs.scores, *inputs.baselines])
         usable = scores[scores["center_bias"].isin(["", *params.leave_out])]
         by = cases.ranking(usable, params.shown, shown, list(params.references), beside.explained)
@@ -41,11 +42,10 @@ if __name__ == "__main__":
         reference = next(iter(references.opened(files, centred, [])), None)
         chosen = gallery.build(by, params.cases, beside, shown, reference, boxes)
         style.save(overlays.draw(chosen), snakemake.output.figures[0])
+        how = f"{by.why} {cases.said(params.shown)} {cases.cut_said(params.cut_to)}"
         picture = page.Picture(
             Path(snakemake.output.figures[0]),
-            overlays.caption(
-                chosen, f"{by.why} {cases.said(params.shown)}".strip(), gallery.region_said(reference)
-            ),
+            overlays.caption(chosen, how.strip(), gallery.region_said(reference)),
             params.restricted,
             words.plain(beside.images["dataset"].iloc[0]) if len(beside.images) else "",
         )

@@ -8,7 +8,7 @@ from sightline.figures import stability, style, trust, words
 from sightline.prepared import open_store
 from sightline.report import captions, cases, gallery, page
 from sightline.report import stability as altered
-from sightline.saliency import Saliency
+from sightline.saliency import Saliency, part_seen
 
 
 def pictures(inputs, params):
@@ -18,9 +18,10 @@ def pictures(inputs, params):
         return None, ""
     files = zip(params.shown, inputs.maps, inputs.values, strict=True)
     said = {row["method"]: path for row, path in zip(params.shown, inputs.predictions) if is_clean(row)}
+    seen = part_seen(tables.read("images", inputs.images), params.cut_to, inputs.cuts)
     shown = {  # read with what the model says of the unaltered image, as the maps are compared
         (row["condition"], row["method"]): cases.Shown(
-            row["method"], Saliency(*paths, said[row["method"]], row["labels"]), row["how"]
+            row["method"], Saliency(*paths, said[row["method"]], row["labels"]), row["how"], seen
         )
         for row, *paths in files
     }

@@ -4,20 +4,15 @@ from functools import lru_cache
 
 from sightline import jobs, references, scoring, tables
 from sightline.frames import scoring_frame
-from sightline.saliency import Saliency, cut_out
-
-
-def seen(inputs, params, shapes: dict[str, tuple[int, int]]):
-    """image -> the part of it that the model saw; None where pictures are whole."""
-    return params.cut_to and cut_out(tables.read_all("boxes", inputs.cuts), params.cut_to, shapes)
+from sightline.saliency import Saliency, part_seen
 
 
 def score(inputs, params, maps_of: scoring.MapsOf):
     """Table 'scores' of every explained image that has a reference."""
     images = tables.read("images", inputs.images)
     shapes = {row.image: (row.height, row.width) for row in images.itertuples()}
-    part = seen(inputs, params, shapes)
-    maps = Saliency(inputs.maps, inputs.values, inputs.predictions, params.labels, part)
+    seen = part_seen(images, params.cut_to, inputs.cuts)
+    maps = Saliency(inputs.maps, inputs.values, inputs.predictions, params.labels, seen)
     images = images[images["image"].isin(maps.images) & images["evaluated"]]
 
     @lru_cache(maxsize=1)

@@ -28,7 +28,7 @@ class Saliency:
     ):
         """Open the three files that explaining wrote; `labels` are the model's, in its order.
 
-        `seen` says what of an image the model saw, where pictures were cut out of the images (`cut_out`).
+        `seen` says what of an image the model saw, where pictures were cut out of the images (`part_seen`).
         """
         self._maps, self._labels, self._seen = MapStore(maps, values), tuple(labels), seen
         self.images = self._maps.images
@@ -76,6 +76,14 @@ class Saliency:
 
     def _outputs(self, image: str) -> readings.Outputs | None:
         return self._said.get(image)
+
+
+def part_seen(images: pd.DataFrame, kind: str | None, boxes: Sequence[Path]) -> Callable[[str], Frame] | None:
+    """`cut_out` of tables `images` and `boxes` (files); None where pictures are whole: no `kind`."""
+    if kind is None:
+        return None
+    shapes = {row.image: (row.height, row.width) for row in images.itertuples()}
+    return cut_out(tables.read_all("boxes", boxes), kind, shapes)
 
 
 def cut_out(boxes: pd.DataFrame, kind: str, shapes: Mapping[str, tuple[int, int]]) -> Callable[[str], Frame]:

@@ -1,5 +1,7 @@
 """Cases for the overlays: which images, in which order, and what stands beside them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -184,6 +186,19 @@ def test_a_case_holds_image_references_and_maps_in_the_images_aspect():
     assert outline.shape == "ellipse" and last.outlines == []
     assert last.absent == dict.fromkeys((one.title for one in shown()), "not applicable")
     assert overlays.lines([first, last])[0][:5] == ["", "reader", "other_readers", "hull", "center_bias"]
+
+
+def test_beyond_what_the_model_saw_there_is_no_map():
+    part = cases.Frame.of_image((16, 12)).cropped((8, 0), (8, 6))  # of 16 x 12 the lower left
+    cut = [replace(one, seen=lambda image: part) for one in shown()]
+    chosen = cases.spread(pd.Series({"i1": 0.9, "i3": 0.1}), 2)
+    first, last = cases.build(chosen, "sAUC (gaze)", beside(), cut, [])
+    for one in cut:
+        there = np.isfinite(first.panels[one.title])
+        assert there[2:, :2].all() and there.sum() == 4  # of 4 x 3
+        assert last.absent[one.title] == "not applicable"
+    assert np.isfinite(first.panels["reader"]).all()  # readers saw the whole film
+    assert "cut to the breast" in cases.cut_said("breast") and cases.cut_said(None) == ""
 
 
 def test_what_an_image_lacks_is_said():

@@ -59,7 +59,7 @@ def job(tmp_path):
     tables.write("images", pd.DataFrame(rows), tmp_path / "images.parquet")
     maps, values, predictions = zip(*files)
     inputs = SimpleNamespace(
-        maps=maps, values=values, predictions=predictions, images=tmp_path / "images.parquet"
+        maps=maps, values=values, predictions=predictions, images=tmp_path / "images.parquet", cuts=[]
     )
     params = SimpleNamespace(
         agreement={"between": "condition", "with": "clean", "only": {}},

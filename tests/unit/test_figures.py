@@ -469,7 +469,27 @@ def test_signed_maps_are_symmetric_about_zero():
 )
 def test_maps_are_drawn_on_their_own_scale(values, is_signed, low, high):
     drawn = overlays.scaled(values, is_signed)
-    assert (drawn.min(), drawn.max()) == (low, high)
+    assert (np.nanmin(drawn), np.nanmax(drawn)) == (low, high)
+    assert (np.isnan(drawn) == np.isnan(values)).all()
+
+
+def test_where_there_is_no_map_the_film_is_bare():
+    film = np.full((100, 80), 128, np.uint8)
+    values = np.broadcast_to(np.linspace(5.0, 6.0, 8), (10, 8))
+    cut = np.where(np.arange(8) < 4, values, np.nan)
+    for signed in (False, True):
+        share = overlays.scaled(cut, signed)
+        drawn = overlays.overlay(film, share, signed)
+        assert (drawn[:, 40:] == 128).all() and (drawn[:, 30:40] != 128).any(axis=2).all()
+        whole = overlays.overlay(
+            film, overlays.scaled(values[:, :4], signed), signed
+        )  # stretched over the film
+        assert (drawn[:, 39] == whole[:, 79]).all()  # the strongest place of what there is, up to the edge
+        flat = overlays.scaled(np.where(np.isnan(cut), np.nan, 7.0), signed)
+        assert overlays.is_constant(flat) != signed
+    case = overlays.Case("a", film, {"cam": np.where(np.isnan(cut), np.nan, 7.0)})
+    said = [text.get_text() for axes in overlays.draw([case]).axes for text in axes.texts]
+    assert said == ["constant map"]
 
 
 def test_a_mask_keeps_its_edge():

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from scripts import average_references, score, score_baselines, summarise
+from scripts import average_references, score_baselines, summarise
 
 from sightline import arrays, grids, preparation, references, regions, scoring, strata, tables
 from sightline.datasets import dataset
@@ -14,7 +14,7 @@ from sightline.frames import Frame, scoring_frame, shown
 from sightline.metrics.localisation import mass_inside
 from sightline.outcomes import MapsOf
 from sightline.report import facts, prediction_answers
-from sightline.saliency import Saliency, cut_out, within
+from sightline.saliency import Saliency, cut_out, part_seen, within
 
 SHAPE, SCALE, IMAGES, SEEDS = (96, 72), 0.25, 40, 2
 LABELS = ["benign", "malignant"]
@@ -246,8 +246,8 @@ def test_what_a_model_did_not_see_holds_nothing_of_its_map(tmp_path):
     whole = Saliency(*paths, ["x"]).get("a", reading, frame)["one"]
     assert (whole == 1).all()  # as where pictures are whole
     for cut_to, expected in (("breast", 12 * 16), (None, whole.size)):
-        inputs = Named(cuts=[tmp_path / "boxes.parquet"])
-        seen = score.seen(inputs, SimpleNamespace(cut_to=cut_to), {"a": shape})
+        images = pd.DataFrame({"image": ["a"], "height": shape[0], "width": shape[1]})
+        seen = part_seen(images, cut_to, [tmp_path / "boxes.parquet"])
         found = Saliency(*paths, ["x"], seen).get("a", reading, frame)["one"]
         assert found.sum() == expected and found[4:16, 2:18].all()
 

@@ -260,6 +260,29 @@ def test_the_map_is_shown_as_it_was_made_on_the_altered_image(kind):
     assert found.maps[kind, "am1"] == "not applicable" and found.signed == {"gradient"}
 
 
+def test_what_pads_a_cut_picture_has_no_map_and_what_an_alteration_blackened_has():
+    stored = Stored().frame("i", 20, "explain")
+    part = Frame.of_image((10, 10)).cropped(
+        (0, 2), (10, 6)
+    )  # columns 4 to 15 of the picture; the rest pads it
+    corner = Condition("affine", {"degrees": 0.0, "scale": 1.0, "shear": 0.0, "shift": [0.1, 0.1]})
+    ways = {"clean": Condition("clean"), "moved": corner}
+    shown = {
+        (name, "gradient"): cases.Shown(
+            "gradient",
+            Maps(np.ones((20, 20)), way.placed(stored)),
+            {"classes": "predicted"},
+            lambda image: part,
+        )
+        for name, way in ways.items()
+    }
+    found = altered.build("i", ways, shown, Stored(), 20, 0)
+    there = {name: np.isfinite(found.maps[name, "gradient"]) for name in ways}
+    assert there["clean"][:, 4:16].all() and there["clean"].sum() == 20 * 12
+    assert there["moved"][:2].all() and there["moved"][:, :2].all()  # black, and seen
+    assert there["moved"][2:, 6:18].all() and not there["moved"][2:, 2:6].any()
+
+
 def test_colours_are_altered_as_the_model_sees_them():
     class Coloured(Stored):
         picture = np.random.default_rng(1).integers(0, 255, (20, 20, 3), dtype=np.uint8)

@@ -178,7 +178,7 @@ def _map(axes: Axes, case: overlays.Case, values: np.ndarray | None, scale, why:
     share = (values - low) / (high - low) if high > low else np.zeros_like(values)
     share = np.clip(share, -1.0 if signed else 0.0, 1.0)
     _show(axes, case, overlays.overlay(case.image, share, signed, PIXELS))
-    if np.ptp(values) == 0.0:
+    if np.nanmax(values) == np.nanmin(values):
         overlays.constant(axes)
 
 

@@ -47,9 +47,9 @@ class Outline:
 class Case:
     """An image (h, w) or (h, w, 3) uint8 and `panels`, name -> map on any grid over the whole image.
 
-    `signed` names maps with a sign; `absent` says why a panel that other cases have is not there. The title
-    says why this case is shown: best, worst, or its rank. `region` is a mask on any grid over the image,
-    where the reference lies.
+    Where a map is NaN there is none: beyond what the model saw of the image. `signed` names maps with a sign;
+    `absent` says why a panel that other cases have is not there. The title says why this case is shown: best,
+    worst, or its rank. `region` is a mask on any grid over the image, where the reference lies.
     """
 
     title: str
@@ -146,7 +146,7 @@ def _cell(axes: Axes, case: Case, name: str) -> None:
     share = scaled(case.panels[name], name in case.signed) if name else None
     picture = overlay(case.image, share, name in case.signed)
     axes.imshow(picture, extent=(-0.5, width - 0.5, height - 0.5, -0.5), interpolation="none", aspect="equal")
-    if share is not None and not share.any():
+    if share is not None and is_constant(share):
         constant(axes)
     marks(axes, case)
     axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
@@ -182,16 +182,22 @@ def patch(item: Outline) -> Ellipse | Rectangle:
 
 def scaled(values: np.ndarray, is_signed: bool) -> np.ndarray:
     """A map for drawing: signed in shares of its largest absolute value, unsigned from its minimum (0) to its
-    maximum (1); zero everywhere where it is constant."""
-    values = np.nan_to_num(np.asarray(values, dtype=np.float64))
-    low = 0.0 if is_signed else float(values.min())
-    largest = float(np.abs(values - low).max())
+    maximum (1); zero everywhere where it is constant; NaN where there is no map."""
+    values = np.nan_to_num(np.asarray(values, dtype=np.float64), nan=np.nan)
+    known = values[~np.isnan(values)]
+    low = 0.0 if is_signed else float(known.min(initial=np.inf))
+    largest = float(np.abs(known - low).max(initial=0.0))
     return (values - low) / largest if largest > 0 else np.zeros_like(values)
+
+
+def is_constant(share: np.ndarray) -> bool:
+    """Whether a map that is `scaled` has one value alone."""
+    return not np.nan_to_num(share).any()
 
 
 def overlay(image: np.ndarray, share: np.ndarray | None, is_signed: bool, pixels: int = PIXELS) -> np.ndarray:
     """The film (h, w) or (h, w, 3) uint8 under a map in -1..1 on any grid over it: (h', w', 3) uint8, at most
-    `pixels` on a side."""
+    `pixels` on a side. Where the map is NaN there is the film alone."""
     shape = image.shape[:2]
     scale = min(1.0, pixels / max(shape))
     frame = Frame.resized(shape, tuple(max(1, round(side * scale)) for side in shape))
@@ -199,8 +205,12 @@ def overlay(image: np.ndarray, share: np.ndarray | None, is_signed: bool, pixels
     film = np.moveaxis(resample(planes, Frame.of_image(shape), frame), 0, -1) / 255.0
     film = np.broadcast_to(film, (*frame.shape, 3))
     if share is not None:
-        grid = resample(share, Frame.resized(shape, share.shape), frame)
-        if np.isin(share, (0.0, 1.0)).all():  # a mask keeps its edge
+        whole, known = Frame.resized(shape, share.shape), ~np.isnan(share)
+        grid = resample(np.where(known, share, 0.0), whole, frame)
+        if not known.all():  # the mean of what there is, up to the edge of it
+            part = resample(known.astype(float), whole, frame)
+            grid = np.where(part >= 0.5, grid / np.maximum(part, 0.5), 0.0)
+        if np.isin(share[known], (0.0, 1.0)).all():  # a mask keeps its edge
             grid = (grid >= 0.5).astype(float)
         colour, opacity = _ink(grid, is_signed)
         film = (1.0 - opacity[..., None]) * film + opacity[..., None] * colour

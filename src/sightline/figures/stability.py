@@ -32,7 +32,7 @@ ALL = "mean of all"
 class Pictures:
     """One image under each condition (uint8, (h, w) or (h, w, 3)) and the maps on it as they were made.
 
-    `maps` gives (condition, method) -> a map on any grid over the altered image, or why there is none;
+    `maps` gives (condition, method) -> a map on any grid over the altered image (NaN: no map there), or why;
     `signed` names the methods whose maps have signs.
     """
 
@@ -137,7 +137,7 @@ def _pictured(figure: Figure, place: _Place, columns: Sequence[str], pictures: P
                 continue
             share = overlays.scaled(found, name in pictures.signed)
             _show(axes, image, overlays.overlay(image, share, name in pictures.signed, PIXELS))
-            if not share.any():
+            if overlays.is_constant(share):
                 overlays.constant(axes, "constant")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 
@@ -23,16 +23,34 @@ TRUTH = {1.0: "yes", 0.0: "no"}  # a label's value, as a case's title says it
 
 @dataclass(frozen=True)
 class Shown:
-    """A map that is shown: under which title, from where, under which reading ({classes, clip})."""
+    """A map that is shown: under which title, from where, under which reading ({classes, clip}).
+
+    `seen` says what of an image the model saw, where pictures were cut out (`saliency.part_seen`).
+    """
 
     title: str
     maps: Saliency
     reading: Mapping[str, str]
+    seen: Callable[[str], Frame] | None = None
 
     @property
     def signed(self) -> bool:
         """Whether its values have a sign after the reading."""
         return self.reading.get("clip", "none") == "none" and self.reading["classes"] != "none"
+
+    def on(self, image: str, frame: Frame, stored: Frame | None = None) -> Answer:
+        """The map of `image` in `frame`, NaN beyond what the model saw.
+
+        Where `frame` is of an altered picture, only in what padded the `stored` one: what an alteration left
+        black was seen.
+        """
+        found = self.maps.get(image, {"": self.reading}, frame)[""]
+        if self.seen is None or isinstance(found, Absent):
+            return found
+        beyond = ~frames.shown(self.seen(image), frame)
+        if stored is not None:
+            beyond &= frames.shown(stored, frame)
+        return np.where(beyond, np.nan, found)
 
 
 @dataclass(frozen=True)
@@ -172,9 +190,7 @@ def _case(
     (shown, outlined), image = drawn, chosen["image"]
     shape = (int(row["height"]), int(row["width"]))
     frame = scoring_frame(shape, beside.scale)
-    panels = _references(image, beside) | {
-        one.title: one.maps.get(image, {"": one.reading}, frame)[""] for one in shown
-    }
+    panels = _references(image, beside) | {one.title: one.on(image, frame) for one in shown}
     film = picture(image, shape, beside)
     there = {name: panel for name, panel in panels.items() if isinstance(panel, np.ndarray)}
     return Case(
@@ -262,3 +278,12 @@ def said(rows: Sequence[Mapping]) -> str:
     )
     seeds = sorted({int(row["seed"]) for row in rows})
     return f"Maps of seed {words.span(seeds)}, {', '.join(readings)}."
+
+
+def cut_said(kind: str | None) -> str:
+    """A sentence on where maps end, where pictures were cut to a region of `kind`."""
+    if kind is None:
+        return ""
+    return (
+        f"Pictures were cut to the {words.plain(kind)}: the model saw nothing beyond it, and there is no map."
+    )
