@@ -17,6 +17,7 @@ GROUND = {"outcomes", "errors", "randomness", "schemas", "tables", "arrays", "fr
 ROOMS: dict[str, set[str]] = {
     "seals": set(),
     "limited": set(),
+    "leases": set(),
     "marks": {"seals"},
     "jobs": {"limited", "marks", "seals"},
     "provenance": set(),
@@ -31,7 +32,7 @@ ROOMS: dict[str, set[str]] = {
     "breast": set(),
     "prepared": set(),
     "preparation": {"breast", "datasets", "grids", "pictures", "prepared"},
-    "models": {"classification"},
+    "models": {"classification", "leases"},
     "attribution": set(),
     "explaining": {"attribution", "models", "prepared"},
     "forecasting": {"attribution", "explaining", "grids", "models"},
