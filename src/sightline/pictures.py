@@ -14,11 +14,11 @@ from PIL import Image
 
 from sightline import dicom
 from sightline.datasets import idx, upstream
+from sightline.datasets.picture_headers import FORMATS
 from sightline.errors import DatasetError
 
 MOST_PIXELS = dicom.MOST_PIXELS  # of one file; more is taken for a decompression bomb
 LONGEST = dicom.LONGEST  # times the shorter side: the grids that models take grow with the square of it
-FORMATS = ("JPEG", "PNG", "TIFF", "BMP")
 ORIENTATION = 0x0112  # EXIF
 RECORD = re.compile(r"(.+)#(\d+)")  # a picture in a container
 
@@ -44,10 +44,9 @@ def content(path: str, root: Path) -> Content:
     """
     held = RECORD.fullmatch(path)
     try:
-        file = upstream.inside(root, path, "table images")
-        if held and not file.is_file():
-            return _record(held[1], int(held[2]), upstream.inside(root, held[1], "table images"))
-        data = file.read_bytes()
+        if held and not upstream.inside(root, path, "table images").is_file():
+            return _record(held[1], int(held[2]), upstream.plain_file(root, held[1], "table images"))
+        data = upstream.plain_file(root, path, "table images").read_bytes()
     except FileNotFoundError as error:
         raise ValueError("the file is missing; put it there") from error
     except (OSError, DatasetError) as error:

@@ -209,7 +209,11 @@ def read_mask(encoding: str, data: str, shape: tuple[int, int], root: Path) -> n
     except ValueError as error:
         form = "run-length" if encoding == "rle" else "outlined"
         raise DatasetError(f"the {form} mask {error}; {upstream.DAMAGED}") from error
-    mask = mask_files.read_file(upstream.inside(root, data, "table masks"), data)
+    try:
+        file = upstream.plain_file(root, data, "table masks")
+    except OSError as error:
+        raise DatasetError(f"{data}: the mask cannot be read ({error}); replace the file") from error
+    mask = mask_files.read_file(file, data)
     if mask.shape != shape:
         raise DatasetError(
             f"{data}: the mask is {mask.shape[1]} x {mask.shape[0]} pixels, expected {shape[1]} x "

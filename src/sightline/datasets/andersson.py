@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
-from sightline.datasets import upstream
+from sightline.datasets import picture_headers, upstream
 from sightline.datasets.dataset import Dataset, cohort_flow
 from sightline.datasets.reading_files import POSITION, RESOLUTION, SHOWN, TIMES, checked_fixations
 from sightline.errors import DatasetError
@@ -88,9 +87,8 @@ def _images(trials: pd.DataFrame, path: Path, root: Path, folder: str) -> pd.Dat
         where = f"{upstream.shown(path, root)}: row {trial['row'].iloc[0]}"
         relative = str(Path(folder) / "images" / f"{image}.jpg")
         try:
-            with Image.open(upstream.inside(root, relative, where)) as photograph:
-                width, height = photograph.size
-        except OSError as error:
+            width, height = picture_headers.size(upstream.plain_file(root, relative, where))
+        except picture_headers.UNREADABLE as error:
             raise DatasetError(
                 f"{where}: photograph '{relative}' cannot be read ({type(error).__name__}); put it there"
             ) from error

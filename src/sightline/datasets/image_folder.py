@@ -11,9 +11,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
-from sightline.datasets import shares, upstream
+from sightline.datasets import picture_headers, shares, upstream
 from sightline.datasets.dataset import Dataset, cohort_flow
 from sightline.errors import ConfigError, DatasetError
 
@@ -116,9 +115,10 @@ def read(
     subjects (a subject belongs to the class of its first picture) in the order of the SHA-256 of their name
     (in Unicode's form NFC, so that every file system gives one order); the first `test_share` of them,
     rounded, test, and of the others the first `validation_share`, rounded, validate.
-    A file that is no picture, leads out of the dataset's folder or has a name that is no text is skipped
-    with a reason. Raises `DatasetError` for a folder without pictures, or with folders named as splits for
-    classes, for a missing table, column or unknown split, and for a subject in two splits.
+    A file that is no picture, leads out of the dataset's folder (or whose path in the table does) or has a
+    name that is no text is skipped with a reason. Raises `DatasetError` for a folder without pictures, or
+    with folders named as splits for classes, for a missing table, column or unknown split, and for a subject
+    in two splits.
     """
     top = root / folder
     if table is None:
@@ -156,8 +156,6 @@ def _walked(top: Path, root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     for path in found:
         if not _is_text(path):
             faults[path] = "has a name that is no text (UTF-8); rename the file"
-        elif path.is_symlink() and not path.resolve().is_relative_to(root.resolve()):
-            faults[path] = "is a link that leads out of the dataset's folder; put the file there"
     paths = sorted(path.relative_to(top).as_posix() for path in found if path not in faults)
     rows = pd.DataFrame({"image": paths, "path": [str(top.relative_to(root) / path) for path in paths]})
     shown = {_printable(upstream.shown(path, root)): why for path, why in sorted(faults.items())}
@@ -193,8 +191,6 @@ def _listed(
         split = table[columns["split"]]
         upstream.refuse(path, split, ~split.isin(list(SPLITS)), "train, validate or test", root)
     names = [(PurePosixPath(images) / name).as_posix() for name in table[columns["image"]]]
-    for at, name in enumerate(names):
-        upstream.inside(top, name, f"{upstream.shown(path, root)}: row {at + 2}")
     rows = pd.DataFrame({"image": names, "path": [str(top.relative_to(root) / name) for name in names]})
     for name in ("label", "subject", "split"):
         rows[name] = "" if single[name] is None else table[single[name]]
@@ -238,9 +234,11 @@ def _sized(rows: pd.DataFrame, root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     sizes, faults = [], {}
     for image, path in zip(rows["image"], rows["path"]):
         try:
-            with Image.open(root / path) as opened:  # the header alone
-                sizes.append(opened.size)
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            sizes.append(picture_headers.size(upstream.plain_file(root, path, "a picture")))
+        except DatasetError as error:
+            faults[image] = str(error)
+            sizes.append((0, 0))
+        except picture_headers.UNREADABLE as error:
             missing = isinstance(error, FileNotFoundError)
             what = (
                 "is missing; put it there"

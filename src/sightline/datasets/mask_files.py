@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from sightline import dicom
+from sightline.datasets import picture_headers
 from sightline.errors import DatasetError
 
 LOSSY_HALF = 128  # a JPEG's zeros are not zero: half of white parts the two
@@ -70,12 +71,14 @@ def pixels(path: Path) -> np.ndarray:
         if dicom.is_dicom(data):
             values = dicom.stored(data)
         else:
-            with Image.open(io.BytesIO(data)) as opened:
+            with Image.open(io.BytesIO(data), formats=picture_headers.FORMATS) as opened:
                 if opened.width * opened.height > dicom.MOST_PIXELS:
                     raise Image.DecompressionBombError(f"{opened.width} x {opened.height} pixels")
                 plain = opened.convert("RGB") if opened.mode in ("P", "RGBA", "LA") else opened
                 values = np.asarray(plain)
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except dicom.Refused:
+        raise
+    except picture_headers.UNREADABLE as error:
         raise ValueError(f"cannot be read ({error}); replace the file") from error
     return values if values.ndim == 2 else values.max(axis=2)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,11 @@ from PIL import Image
 from sightline import dicom
 from sightline.datasets import upstream
 from sightline.errors import DatasetError
+
+FORMATS = ("JPEG", "PNG", "TIFF", "BMP")  # beside DICOM; what else Pillow knows is left alone
+# what Pillow raises on headers of any kind
+UNREADABLE = (OSError, SyntaxError, ValueError, TypeError, LookupError, OverflowError, struct.error)
+UNREADABLE += (Image.DecompressionBombError,)
 
 
 @dataclass(frozen=True)
@@ -59,11 +65,17 @@ def of_dicom(path: Path, root: Path) -> Header:
     )
 
 
+def size(path: Path) -> tuple[int, int]:
+    """(W, H) of an image file, by its header. Raises one of `UNREADABLE` where it has none of `FORMATS`."""
+    with Image.open(path, formats=FORMATS) as opened:
+        return opened.size
+
+
 def of_image(path: Path, root: Path, description: str = "") -> Header:
     """The header of a JPEG or another image file. Raises `DatasetError` where it cannot be read."""
     shown = upstream.shown(path, root)
     try:
-        with Image.open(path) as opened:
-            return Header(shown, opened.height, opened.width, description=description)
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        width, height = size(path)
+        return Header(shown, height, width, description=description)
+    except UNREADABLE as error:
         raise DatasetError(f"{shown}: cannot be read ({error}); replace the file") from error

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
-from sightline.datasets import upstream
+from sightline.datasets import picture_headers, upstream
 from sightline.datasets.dataset import Dataset, cohort_flow
 from sightline.datasets.reading_files import RESOLUTION, SHOWN, SIDES, TIMES, checked_boxes, checked_fixations
 from sightline.errors import DatasetError
@@ -29,7 +28,7 @@ OPTIONS = {
 
 LABEL = "label:"
 REQUIRED = ["image", "path", "subject", "split"]
-IMAGE_NAME = r"[^/\\]+"  # it names files, so it holds no separator
+IMAGE_NAME = r"[^/\\]{1,255}"  # it names files, so it holds no separator
 
 
 def sources(root: Path, folder: str = "", **options: object) -> list[Path]:
@@ -41,8 +40,8 @@ def sources(root: Path, folder: str = "", **options: object) -> list[Path]:
 def read(root: Path, dataset: str, folder: str = "", pixels_per_degree: float | None = None) -> Dataset:
     """The folder's tables. Test images that have a box, mask or reading are `evaluated`.
 
-    Raises `DatasetError` for a missing table or column, an unknown split or label value, a path that leaves
-    the folder, a repeated image, a subject in two splits, and an annotation of an unknown image. An image
+    Raises `DatasetError` for a missing table or column, an unknown split or label value, a repeated image, a
+    subject in two splits, and an annotation of an unknown image. An image whose path leaves the folder or
     whose file cannot be read is skipped, and so is a bad box or fixation, each with file, row and remedy.
     """
     path = root / folder / "images.csv"
@@ -87,11 +86,12 @@ def _images(table: pd.DataFrame, path: Path, root: Path, folder: str) -> tuple[p
     shown, sizes, faults = upstream.shown(path, root), [], {}
     for at, (image, relative) in enumerate(zip(table["image"], table["path"])):
         where = f"{shown}: row {at + 2}"
-        file = upstream.inside(root / folder, relative, where)
         try:
-            with Image.open(file) as opened:
-                sizes.append(opened.size)
-        except (OSError, Image.DecompressionBombError) as error:
+            sizes.append(picture_headers.size(upstream.plain_file(root / folder, relative, where)))
+        except DatasetError as error:
+            faults[image] = str(error)
+            sizes.append((0, 0))
+        except picture_headers.UNREADABLE as error:
             faults[image] = (
                 f"{where}: image '{relative}' cannot be read ({type(error).__name__}); replace the file"
             )

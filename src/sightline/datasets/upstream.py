@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import io
 import os
+import stat
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +17,9 @@ import pandas as pd
 
 from sightline.errors import DatasetError
 
+LONGEST_NAME = 4096  # bytes of a path; more is no path
+LONGEST_SHOWN = 120  # characters of a cell in a message
+MOST_BYTES = 1_000_000_000  # of one picture's file
 DAMAGED = "the file is damaged or was edited: take it again from its source and compare its checksum"
 
 
@@ -108,7 +113,7 @@ def refuse(
         at = int(bad.argmax())
         more = f" ({bad.sum()} such rows)" if bad.sum() > 1 else ""
         raise DatasetError(
-            f"{shown(path, root)}: row {at + 2}: {column.name} is '{column.iloc[at]}'{more}, "
+            f"{shown(path, root)}: row {at + 2}: {column.name} is '{quoted(column.iloc[at])}'{more}, "
             f"expected {expected}; {DAMAGED}"
         )
 
@@ -148,15 +153,55 @@ def shown(path: Path, root: Path | None) -> str:
     return str(path.relative_to(root)) if root is not None and path.is_relative_to(root) else str(path)
 
 
+def quoted(text: object) -> str:
+    """A cell as messages show it: on one line, cut where it is long, no control character."""
+    shown = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in str(text)[: LONGEST_SHOWN + 1])
+    return shown[:LONGEST_SHOWN] + "..." if len(shown) > LONGEST_SHOWN else shown
+
+
 def inside(root: Path, relative: str, where: str) -> Path:
-    """`root / relative`. Raises `DatasetError` where that leaves the folder (`where` names file and row)."""
-    # by its words: a link that the user set inside the folder is theirs
+    """`root / relative`. Raises `DatasetError` where that leaves the folder (`where` names file and row).
+
+    By its words: what lies there is not looked at (`plain_file`).
+    """
     path = Path(os.path.normpath(relative))
-    if not relative or "\0" in relative or path.is_absolute() or path.parts[:1] in ((), ("..",)):
+    strange = any(unicodedata.category(one) in ("Cc", "Cs") for one in relative[:LONGEST_NAME])
+    long = len(relative) > LONGEST_NAME
+    if not relative or strange or long or path.is_absolute() or path.parts[:1] in ((), ("..",)):
         raise DatasetError(
-            f"{where}: path '{relative}' leaves the dataset's folder; write it relative to that folder"
+            f"{where}: path '{quoted(relative)}' leaves the dataset's folder, or is none; write it relative "
+            "to that folder"
         )
-    return root / relative
+    return root / path  # without `..`, which would leave a folder that is a link
+
+
+def plain_file(root: Path, relative: str, where: str) -> Path:
+    """`inside`, of a file that is there. Raises `OSError` where it is not.
+
+    Raises `DatasetError` for a file that is a link out of the dataset's folder (a link to a *folder* on the
+    way, as `data/<dataset>` may be one, is the user's), that is no plain file (a pipe or device would never
+    end) or has more than `MOST_BYTES`.
+    """
+    path = inside(root, relative, where)
+    if path.is_symlink():
+        homes = [
+            root,
+            *(above for above in path.parents if above.is_symlink() and above.is_relative_to(root)),
+        ]
+        target = path.resolve()
+        if not any(target.is_relative_to(home.resolve()) for home in homes):
+            raise DatasetError(
+                f"{where}: '{quoted(relative)}' is a link that leads out of the dataset's folder; put the "
+                "file there"
+            )
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise DatasetError(f"{where}: '{quoted(relative)}' is no plain file; put the file there")
+    if status.st_size > MOST_BYTES:
+        raise DatasetError(
+            f"{where}: '{quoted(relative)}' has {status.st_size} bytes, more than {MOST_BYTES}; reduce it"
+        )
+    return path
 
 
 def skipped(

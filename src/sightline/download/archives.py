@@ -8,6 +8,7 @@ import io
 import shutil
 import stat
 import struct
+import unicodedata
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
@@ -16,6 +17,7 @@ from sightline.download.web import Permanent, Temporary
 
 HASHES = "md5hashes.csv"  # of NBIA's getImageWithMD5Hash; columns Filename, MD5Hash
 MOST_MEMBERS, MOST_HASHES = 100_000, 1 << 24  # files of an archive, bytes of its list of digests
+MOST_NAME = 255  # bytes of a file's name
 
 
 def extract(archive: Path, folder: Path, suffix: str, most_bytes: int) -> list[Path]:
@@ -31,7 +33,7 @@ def extract(archive: Path, folder: Path, suffix: str, most_bytes: int) -> list[P
             wanted = [one for one in members if one.filename.lower().endswith(suffix)]
             hashes = _hashes(opened, members)
             return [_written(opened, one, folder, hashes) for one in wanted]
-    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, csv.Error) as error:
         raise Temporary(f"{archive.name}: the archive is cut short or damaged: {error}") from None
 
 
@@ -41,7 +43,11 @@ def _checked(opened: zipfile.ZipFile, archive: Path, most_bytes: int) -> list[zi
     for one in opened.infolist():
         name = PurePosixPath(one.filename.replace("\\", "/"))
         if name.is_absolute() or ".." in name.parts or ":" in one.filename or not name.name:
-            raise Permanent(f"{archive.name}: refused: its file '{one.filename}' would leave the folder")
+            raise Permanent(f"{archive.name}: refused: its file {one.filename!r} would leave the folder")
+        if not one.filename.isprintable() or len(name.name.encode()) > MOST_NAME:
+            raise Permanent(
+                f"{archive.name}: refused: its file {one.filename[:80]!r} has a name that is none"
+            )
         if stat.S_IFMT(one.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
             raise Permanent(f"{archive.name}: refused: its file '{one.filename}' is a link or no plain file")
         if one.flag_bits & 1:
@@ -56,10 +62,15 @@ def _checked(opened: zipfile.ZipFile, archive: Path, most_bytes: int) -> list[zi
         )
     if sum(one.compress_size for one in members) > archive.stat().st_size:
         raise Permanent(f"{archive.name}: refused: its files overlap")
-    names = [PurePosixPath(one.filename).name.lower() for one in members]
+    names = [_alike(PurePosixPath(one.filename).name) for one in members]
     if len(set(names)) < len(names):
         raise Permanent(f"{archive.name}: refused: it holds two files of one name")
     return members
+
+
+def _alike(name: str) -> str:
+    """What two names share that some file system takes for one (case, Unicode's composed letters)."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
 
 
 def _hashes(opened: zipfile.ZipFile, members: list[zipfile.ZipInfo]) -> dict[str, str]:

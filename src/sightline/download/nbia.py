@@ -39,7 +39,7 @@ OPTIONS = {
     },
     "series": {
         "type": ["array", "null"],
-        "items": {"type": "string", "pattern": r"^[0-9.]{1,64}$"},
+        "items": {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)+$", "maxLength": 64},
         "default": None,
         "description": "SeriesInstanceUIDs to fetch.",
     },

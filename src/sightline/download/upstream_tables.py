@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import re
 import shutil
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import TextIO
 
 from sightline.download import fetching, web
 from sightline.download.asked import Asked
@@ -76,6 +78,14 @@ def _copy(path: Path, target: Path) -> None:
     web.settle(part, target)
 
 
+def _rows(path: Path, file: TextIO) -> Iterator[dict[str, str]]:
+    """The rows of a csv file. Raises `DownloadError`, naming it, where it is none."""
+    try:
+        yield from csv.DictReader(file)
+    except csv.Error as error:  # a field of more than 128 kB, say
+        raise DownloadError(f"{path}: not a readable csv ({error}); take it again from its source") from None
+
+
 def series(asked: Asked) -> list[str]:
     """The series that the adapter's tables name in their columns of paths, each once.
 
@@ -84,7 +94,7 @@ def series(asked: Asked) -> list[str]:
     found: dict[str, None] = {}
     for path in asked.sources():
         with open(path, newline="", encoding="utf-8", errors="replace") as file:
-            for row in csv.DictReader(file):
+            for row in _rows(path, file):
                 for column in PATHS:
                     parts = (row.get(column) or "").strip().split("/")
                     if len(parts) > 2 and re.fullmatch(r"[0-9]+(\.[0-9]+)+", parts[2]):

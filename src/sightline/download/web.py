@@ -30,6 +30,8 @@ MOST_IN_MEMORY = 1 << 28  # bytes of an answer that is read whole
 # 408 and 425 mean "again", 429 and 503 "later"; the others are a server's (or its proxy's) own trouble
 TRANSIENT = {408, 425, 429, 500, 502, 503, 504}
 BUSY = {429, 503}
+# in the name of a parameter that grants access (a signed address is a password)
+SECRET = ("token", "key", "sig", "secret", "passw", "pwd", "credential", "auth")
 
 
 class Temporary(Exception):
@@ -83,13 +85,37 @@ def origin(url: str) -> tuple[str, str, int | None]:
     return parts.scheme, (parts.hostname or "").lower(), parts.port or usual
 
 
+def shown(url: str) -> str:
+    """`url` as messages show it: scheme, host, port and path, for the rest may grant access."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+    except ValueError:
+        return "an address that is none"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _is_secret(name: str) -> bool:
+    return any(word in name.lower() for word in SECRET)
+
+
 def checked_address(url: str) -> str:
-    """`url` without a slash at its end. Raises `ConfigError` where it is none, or holds a password."""
-    scheme, host, _ = origin(url)
-    if "@" in urllib.parse.urlsplit(url).netloc:
+    """`url` without a slash at its end. Raises `ConfigError` where it is none, or holds a secret.
+
+    A user, a password, and a parameter that grants access (`SECRET`) would stand in the study's records.
+    """
+    try:
+        scheme, host, _ = origin(url)
+        parts = urllib.parse.urlsplit(url)
+        names = [name for name, _ in urllib.parse.parse_qsl(parts.query)]
+    except ValueError:  # its text may quote what stands before the @
         raise ConfigError(
-            "config: a download's url holds a user or password; take them out and set them in the "
-            "environment or in netrc (docs/download.md)"
+            "config: a download's url is no address of a server; expected https://..."
+        ) from None
+    if "@" in parts.netloc or any(map(_is_secret, names)):
+        raise ConfigError(
+            "config: a download's url holds a user, a password or a parameter that grants access; take them "
+            "out and set user and password in the environment or in netrc, or fetch that file by hand "
+            "(docs/download.md)"
         )
     if scheme not in ("http", "https") or not host:
         raise ConfigError(f"config: '{url}' is no address of a server; expected https://...")
@@ -100,15 +126,37 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
     """Follows redirects; credentials go along to the same scheme, host and port alone."""
 
     def redirect_request(self, req, fp, code, msg, headers, newurl):
-        """The request for `newurl`, or `Permanent` where that would leave http(s) or its encryption."""
+        """The request for `newurl`, or `Permanent` where that would leave http(s) or its encryption.
+
+        One that holds a user or password is not followed either: it would stand in errors' texts.
+        """
         there, here = origin(newurl), origin(req.full_url)
-        if there[0] not in ("http", "https") or (here[0] == "https" and there[0] != "https"):
-            raise Permanent(f"{req.full_url}: redirected to {there[0]}://{there[1]}, which is not followed")
+        leaves = there[0] not in ("http", "https") or (here[0] == "https" and there[0] != "https")
+        if leaves or "@" in urllib.parse.urlsplit(newurl).netloc:
+            raise Permanent(
+                f"{shown(req.full_url)}: redirected to {there[0]}://{there[1]}, which is not followed"
+            )
         request = super().redirect_request(req, fp, code, msg, headers, newurl)
         secret = req.unredirected_hdrs.get("Authorization")
         if request is not None and secret is not None and there == here:
             request.add_unredirected_header("Authorization", secret)
         return request
+
+
+def _opener() -> urllib.request.OpenerDirector:
+    """What opens http and https, and no other kind of address (urllib's own would read `file:` too)."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler(),
+        urllib.request.HTTPHandler(),
+        urllib.request.HTTPSHandler(),
+        urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.HTTPErrorProcessor(),
+        urllib.request.UnknownHandler(),
+        _Redirects(),
+    ):
+        opener.add_handler(handler)
+    return opener
 
 
 class Client:
@@ -129,12 +177,12 @@ class Client:
         self.url = checked_address(url)
         self.stall_seconds, self.stop, self.agent = stall_seconds, stop, agent
         self.credentials = credentials
-        self._opener = urllib.request.build_opener(_Redirects())
+        self._opener = _opener()
 
     def open(self, url: str, headers: dict[str, str] | None = None) -> http.client.HTTPResponse:
         """The server's answer, its body not yet read. Raises `Temporary`, `Permanent` or `Denied`."""
         about = {"User-Agent": self.agent, "Accept-Encoding": "identity"} | (headers or {})
-        request = urllib.request.Request(url, headers=about)
+        request = urllib.request.Request(url, headers=about)  # noqa: S310 (http alone: `_opener`)
         if self.credentials is not None and origin(url) == origin(self.url):
             request.add_unredirected_header("Authorization", self.credentials.header())
         try:
@@ -142,9 +190,15 @@ class Client:
         except urllib.error.HTTPError as error:
             with error:
                 raise refused(url, error.code, error.headers) from None
-        except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
+        except (http.client.InvalidURL, ValueError) as error:
+            # a certificate, or an address that is none (redirected to, a proxy's), whose text is not quoted
+            why = (
+                error if isinstance(error, ssl.SSLCertVerificationError) else "led to an address that is none"
+            )
+            raise Permanent(f"{url}: {why}") from None
+        except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
             reason = getattr(error, "reason", error)
-            if isinstance(reason, ssl.SSLCertVerificationError) or isinstance(error, ValueError):
+            if isinstance(reason, ssl.SSLCertVerificationError):
                 raise Permanent(f"{url}: {reason}") from None
             raise Temporary(f"{url}: {_named(reason)}") from None
 
@@ -154,7 +208,7 @@ class Client:
             text = b"".join(self.pieces(response, url, MOST_IN_MEMORY))
         try:
             return json.loads(text) if text.strip() else []
-        except ValueError:
+        except (ValueError, RecursionError):
             raise Temporary(f"{url}: answered with something that is not JSON") from None
 
     def pieces(
