@@ -45,8 +45,9 @@ if __name__ == "__main__":
         given = snakemake.resources
         limits = Limits(given.limit_seconds or None, given.limit_megabytes / 1000 or None)
 
+        chosen = device.named(given.device, jobs.tell)  # before a child is forked and its time is counted
+
         def opened() -> Cell:
-            chosen = device.named(given.device)
             files, setting = Files.among(snakemake.input), Setting.among(snakemake.params)
             return Cell(files, setting, axes["model"], axes["seed"], chosen)
 

@@ -9,7 +9,7 @@ if __name__ == "__main__":
     with jobs.recorded(snakemake.input, snakemake.output, snakemake.params, snakemake.log):
         inputs, axes = snakemake.input, snakemake.wildcards
         setting = Setting.among(snakemake.params)
-        chosen = device.named(snakemake.resources.device)
+        chosen = device.named(snakemake.resources.device, jobs.tell)
         cell = Cell(Files.among(inputs), setting, axes.model, int(axes.seed), chosen)
         data = describing.material(
             cell,

@@ -8,7 +8,8 @@ from sightline.models import device
 def mask(inputs, outputs, how: dict, seed: int, chosen_device: str) -> None:
     """Write the masked images as a prepared store."""
     setting = Setting.among(how["setting"])
-    cell = Cell(Files.among(inputs), setting, how["base"], seed, device.named(chosen_device))
+    where = device.named(chosen_device, jobs.tell)
+    cell = Cell(Files.among(inputs), setting, how["base"], seed, where)
     grey = roar.mean_grey(cell.pixels, setting.side)
     chosen = roar.Mask(how["fraction"], how["order"], grey, setting.study_seed)
     masking = roar.Masking(cell, chosen, how["reading"])

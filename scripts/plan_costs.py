@@ -6,7 +6,7 @@ from sightline.models import device
 
 def plan_costs(inputs, params, chosen_device: str):
     """Table 'planned_costs', shown on the terminal. Raises `ConfigError` where a limit is passed."""
-    chosen = device.named(chosen_device)
+    chosen = device.named(chosen_device, jobs.tell)
     networks = {
         name: forecasting.Network(**model, micro_batch=params.micro_batch, device=chosen)
         for name, model in params.models.items()

@@ -10,7 +10,8 @@ from sightline.saliency import Saliency
 def probe(inputs, params, maps_of: MapsOf, chosen_device: str):
     """Table 'scores' of the probes on at most so many images as the configuration says."""
     files, setting = Files.among(inputs), Setting.among(params)
-    cell = Cell(files, setting, maps_of.model, maps_of.seed, device.named(chosen_device))
+    chosen = device.named(chosen_device, jobs.tell)
+    cell = Cell(files, setting, maps_of.model, maps_of.seed, chosen)
     maps = Saliency(inputs.maps, inputs.values, inputs.predictions, params.labels)
     batches = probing.drawn(cell, params.probed)
     return probing.probe(cell, maps_of, maps, params.probes, jobs.progress(batches, len(batches), "batches"))

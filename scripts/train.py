@@ -13,6 +13,7 @@ from sightline.randomness import derived_seed
 
 def train(inputs, outputs, params, axes: dict, chosen_device: str) -> None:
     """Train (or load the given weights), then write weights, curves, what was done, and test predictions."""
+    where = device.named(chosen_device, jobs.tell)
     images = tables.read("images", inputs.images[0])
     labels = tables.read("labels", inputs.labels[0])
     store = open_store(inputs.prepared[0], inputs.pixels[0])
@@ -26,7 +27,6 @@ def train(inputs, outputs, params, axes: dict, chosen_device: str) -> None:
 
     net = network.build(params.architecture, len(params.labels), seed, **params.arguments)
     network.check(net, len(params.labels), recipe.side)
-    where = device.named(chosen_device)
     identity = seals.identity(params, [inputs.images[0], inputs.labels[0], inputs.prepared[0]])
     if params.weights is None:
         initial = network.start(params.architecture, net, print, **params.arguments)

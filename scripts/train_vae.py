@@ -32,7 +32,7 @@ def train(inputs, params, axes: dict, chosen_device: str) -> vae.Fit:
         vae.batches(longest, options["batch"]),
         seed,
         **{name: options[name] for name in ("epochs", "lr", "beta")},
-        device=device.named(chosen_device),
+        device=device.named(chosen_device, jobs.tell),
     )
 
 

@@ -12,10 +12,11 @@ from sightline import leases
 from sightline.errors import ConfigError
 from sightline.leases import Gpu
 from sightline.limited import Limits, run
+from tests.unit.made_up_gpus import LISTING, ONE, TWO, machine
+
+__all__ = ["machine"]
 
 ROOT = Path(__file__).resolve().parents[2]
-ONE, TWO = "GPU-aaaa1111-0", "GPU-bbbb2222-0"
-LISTING = f"GPU 0: Card A (UUID: {ONE})\nGPU 1: Card B (UUID: {TWO})\n"
 PARTED = (
     f"GPU 0: Card A (UUID: {ONE})\n"
     "  MIG 1g.18gb     Device  0: (UUID: MIG-c1)\n  MIG 2g.35gb     Device  1: (UUID: MIG-c2)\n"
@@ -25,26 +26,6 @@ PARTED = (
 
 def identities(found):
     return [gpu.identity for gpu in found.gpus]
-
-
-@pytest.fixture
-def machine(tmp_path, monkeypatch):
-    """A machine whose nvidia-smi says what is asked for; nothing of it is left in this process."""
-    for name in (leases.VISIBLE, leases.VARIABLE, "SLURM_JOB_ID", "HIP_VISIBLE_DEVICES"):
-        monkeypatch.setenv(name, "")  # so that what is set here is taken back
-        monkeypatch.delenv(name)
-    monkeypatch.setenv(leases.FOLDER_VARIABLE, str(tmp_path / "locks"))
-    monkeypatch.setattr(leases, "WAIT_SECONDS", 0.01)
-    (tmp_path / "bin").mkdir()
-    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
-
-    def listing(text, code=0):
-        command = tmp_path / "bin/nvidia-smi"
-        command.write_text(f"#!/bin/sh\ncat <<'END'\n{text}END\nexit {code}\n")
-        command.chmod(0o755)
-
-    yield listing
-    leases.release()
 
 
 @pytest.mark.parametrize(

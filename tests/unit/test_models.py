@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sightline.errors import ConfigError, DatasetError, IntegrityError
-from sightline.models import device, weights
+from sightline.models import weights
 from sightline.models.inputs import explain_input
 from sightline.models.network import architecture, build
 
@@ -265,11 +265,3 @@ def test_no_damage_to_a_checkpoint_escapes_untold(network, tmp_path, zipped):
             assert str(tmp_path / "a.pth") in str(error)
             refused += 1
     assert refused > 20
-
-
-def test_devices_by_name():
-    assert device.named("cpu").type == "cpu" and device.named("auto").type in ("cpu", "cuda")
-    with pytest.raises(ConfigError, match="device 'gpu': unknown; use 'auto', 'cpu'"):
-        device.named("gpu")
-    with pytest.raises(ConfigError, match=r"'cuda:99': this machine has \d+ CUDA device"):
-        device.named("cuda:99")
