@@ -14,6 +14,7 @@ import os
 import pickle
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -36,9 +37,10 @@ class Ended(SightlineError):
 
 @dataclass(frozen=True)
 class Limits:
-    """Wall-clock seconds and resident gigabytes (1e9 bytes; its children's too) of some work; None: no limit.
+    """Wall-clock seconds and gigabytes (1e9 bytes) of some work; None: no limit.
 
-    Memory of a GPU is not counted.
+    Of memory, what is resident (its children's too) and what it holds of a device are held against the limit
+    each on its own.
     """
 
     seconds: float | None = None
@@ -48,8 +50,10 @@ class Limits:
         return self.seconds is not None or self.memory_gb is not None
 
 
-def run(work: Callable[[], Result], limits: Limits) -> Result:
+def run(work: Callable[[], Result], limits: Limits, device_bytes: Callable[[], int] = int) -> Result:
     """What `work()` returns, done here where there is no limit, else in a child that inherits what is open.
+
+    `device_bytes`, asked in the child, says how much it held of a device's memory at most so far.
 
     Raises `Ended` where the child passed a limit or died, and what `work` raises. No process is left behind,
     not even where this one is killed.
@@ -60,11 +64,13 @@ def run(work: Callable[[], Result], limits: Limits) -> Result:
         raise ConfigError("limits of memory need Linux: this system does not say what a process holds")
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
-    child = context.Process(target=_in_child, args=(work, receiver, sender, os.getpid()))
+    on_device = context.RawValue(ctypes.c_int64, 0)
+    given = (work, device_bytes, on_device, receiver, sender, os.getpid())
+    child = context.Process(target=_in_child, args=given)
     child.start()
     sender.close()
     try:
-        return _watched(child, receiver, limits)
+        return _watched(child, receiver, limits, on_device)
     finally:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(child.pid, signal.SIGKILL)  # what it started, too
@@ -87,7 +93,9 @@ def resident_bytes(process: int) -> int:
     return total
 
 
-def _watched(child: multiprocessing.Process, receiver: Connection, limits: Limits) -> object:
+def _watched(
+    child: multiprocessing.Process, receiver: Connection, limits: Limits, on_device: ctypes.c_int64
+) -> object:
     start = time.monotonic()
     while not receiver.poll(WATCH_SECONDS):
         if not child.is_alive() and not receiver.poll():
@@ -95,9 +103,9 @@ def _watched(child: multiprocessing.Process, receiver: Connection, limits: Limit
         seconds = time.monotonic() - start
         if limits.seconds is not None and seconds > limits.seconds:
             raise Ended(f"took longer than {limits.seconds:g} s")
-        held = resident_bytes(child.pid) / GB if limits.memory_gb is not None else 0.0
-        if limits.memory_gb is not None and held > limits.memory_gb:
-            raise Ended(f"held {held:.3g} GB of memory, more than {limits.memory_gb:g} GB")
+        if limits.memory_gb is not None:
+            _check_memory(resident_bytes(child.pid), "memory", limits)
+            _check_memory(on_device.value, "a GPU's memory", limits)
     try:
         result, error = receiver.recv()
     except EOFError:
@@ -105,7 +113,14 @@ def _watched(child: multiprocessing.Process, receiver: Connection, limits: Limit
         raise Ended(_death(child)) from None
     if error is not None:
         raise error
+    if limits.memory_gb is not None:  # a peak between two looks
+        _check_memory(on_device.value, "a GPU's memory", limits)
     return result
+
+
+def _check_memory(held: int, of_what: str, limits: Limits) -> None:
+    if held / GB > limits.memory_gb:
+        raise Ended(f"held {held / GB:.3g} GB of {of_what}, more than {limits.memory_gb:g} GB")
 
 
 def _death(child: multiprocessing.Process) -> str:
@@ -117,10 +132,18 @@ def _death(child: multiprocessing.Process) -> str:
     return f"its process left with exit code {code}"
 
 
-def _in_child(work: Callable[[], object], receiver: Connection, sender: Connection, parent: int) -> None:
+def _in_child(
+    work: Callable[[], object],
+    device_bytes: Callable[[], int],
+    on_device: ctypes.c_int64,
+    receiver: Connection,
+    sender: Connection,
+    parent: int,
+) -> None:
     receiver.close()
     os.setpgid(0, 0)
     _die_with(parent)
+    threading.Thread(target=_tell, args=(device_bytes, on_device), daemon=True).start()
     result, error = None, None
     try:
         result = work()
@@ -129,7 +152,15 @@ def _in_child(work: Callable[[], object], receiver: Connection, sender: Connecti
         error = _portable(raised)
     sys.stdout.flush()
     sys.stderr.flush()
+    on_device.value = device_bytes()
     sender.send((result, error))
+
+
+def _tell(device_bytes: Callable[[], int], on_device: ctypes.c_int64) -> None:
+    """Let the parent know how much the work holds of a device."""
+    while True:
+        on_device.value = device_bytes()
+        time.sleep(WATCH_SECONDS)
 
 
 def _die_with(parent: int) -> None:

@@ -97,6 +97,21 @@ def test_work_that_holds_too_much_is_ended():
         run(work, Limits(memory_gb=limit))
 
 
+@pytest.mark.parametrize("long", [True, False], ids=["while it works", "between two looks"])
+def test_memory_of_a_device_counts(long):
+    limits = Limits(memory_gb=resident_bytes(os.getpid()) / 1e9 + 5)
+    held = [0]
+
+    def work():
+        held[0] = 90_000_000_000
+        time.sleep(60 if long else 0)
+
+    start = time.monotonic()
+    with pytest.raises(Ended, match="held 90 GB of a GPU's memory, more than"):
+        run(work, limits, lambda: held[0])
+    assert time.monotonic() - start < 30
+
+
 def test_memory_of_the_childs_children_counts():
     # in a fresh process: a forked one begins with the pages of the one that runs the tests
     code = (
