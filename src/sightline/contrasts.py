@@ -30,7 +30,8 @@ def contrast(
     """Table 'contrasts': per group of `by` and stratum with two levels, first minus second in sorted order.
 
     The difference is the mean over seeds of the difference of the levels' means over images. A seed in which
-    fewer than two subjects have one of the levels does not count; where none does, the numbers are null.
+    fewer than two subjects have one of the levels does not count; where none does, the numbers are null, the
+    status is `undefined` and the reason tells how many there are (a reference may be of one level alone).
     Strata of more levels are left out. Columns and errors as in `statistics.summarise_strata`. The interval
     `pooled_normal`, which there is of single means alone, is replaced by the default one.
     """
@@ -66,7 +67,24 @@ def contrast(
         result[f"images_{level}"] = images.reindex(result.index, fill_value=0).astype("int64")
     counted = kept.groupby("group")[["subject", "seed"]].nunique().reindex(result.index, fill_value=0)
     result = result.assign(subjects=counted["subject"], seeds=counted["seed"], interval=made)
+    undefined = result["difference"].isna()
+    result["status"] = np.where(undefined, "undefined", "ok")
+    result["reason"] = _reasons(codes, result).where(undefined, None)
     return result[list(tables.SCHEMAS["contrasts"].columns)]
+
+
+def _reasons(codes: pd.DataFrame, result: pd.DataFrame) -> pd.Series:
+    """Why a group of `result` has no difference, with the most subjects of each level that a seed has."""
+    there = codes.groupby(["group", "arm", "seed"])["subject"].nunique().groupby(["group", "arm"]).max()
+    most = there.unstack("arm").reindex(index=result.index, columns=[0, 1]).fillna(0).astype("int64")
+    return pd.Series(
+        [
+            f"no seed has {FEWEST} subjects of each level (at most {few} of '{first}', {many} of '{second}')"
+            for first, second, few, many in zip(result["first"], result["second"], most[0], most[1])
+        ],
+        result.index,
+        dtype=object,
+    )
 
 
 def difference(table: cells.Cells) -> cells.Statistic:

@@ -313,6 +313,22 @@ SCHEMAS: dict[str, Schema] = {
         },
         optional="value reason",
     ),
+    "unsettled_scores": _schema(
+        "index",
+        # of a shard: values that become one number once the images of all shards are there
+        {
+            **OF_MAP,
+            "index": INTEGER,  # the order in which they were scored
+            "reading": TEXT,
+            "image": TEXT,
+            "subject": TEXT,
+            "reference": TEXT,
+            "reader": TEXT,
+            "metric": TEXT,
+            "center_bias": TEXT,
+            "values": REALS,
+        },
+    ),
     "agreements": _schema(
         f"dataset kind {' '.join(SIDES)} reading metric image",
         # maps against each other; the sides differ in one axis
@@ -425,13 +441,15 @@ SCHEMAS: dict[str, Schema] = {
             "difference": REAL,
             "low": REAL,
             "high": REAL,
+            "status": TEXT,  # ok | undefined
+            "reason": TEXT,
             "images_first": INTEGER,  # that have the level under any seed
             "images_second": INTEGER,
             "subjects": INTEGER,
             "seeds": INTEGER,
             "interval": TEXT,
         },
-        optional="difference low high",
+        optional="difference low high reason",
     ),
     "classification": _schema(
         "dataset model condition label metric",

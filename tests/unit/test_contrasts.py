@@ -127,10 +127,31 @@ def test_seeds_and_groups_that_hold_too_little_are_left_out():
     wrong[1:] = False
     row = only(contrasts.contrast(scores(values), levels(wrong), options=OPTIONS))
     assert row["seeds"] == 0 and np.isnan(row["difference"]) and row["interval"].startswith("no interval")
-    none = contrasts.contrast(scores(values), levels(wrong, model="other"), options=OPTIONS)
+    why = "no seed has 2 subjects of each level (at most 29 of 'correct', 1 of 'wrong')"
+    assert (row["status"], row["reason"]) == ("undefined", why)
+    none = contrasts.contrast(scores(values), levels(wrong, model="other"), options=OPTIONS)  # a baseline's
     assert tables.conform("contrasts", none, "test").num_rows == 0
     three = levels(wrong).assign(value=lambda rows: rows["value"] + rows["image"].str[-1])
     assert contrasts.contrast(scores(values), three, options=OPTIONS).empty
+
+
+def test_a_reference_that_one_level_alone_has_gives_a_reason_and_no_number():
+    """As of a region of lesions, which normal images have not: for maps and for baselines."""
+    random = np.random.default_rng(9)
+    values, normal = random.normal(size=(20, 1)), (np.arange(20) < 8)[:, None]
+    marked = scores(np.where(normal, np.nan, values))
+    rows = pd.concat(
+        [scores(values, reference="gaze"), marked, marked.assign(model="", method="center_bias")]
+    )
+    strata = levels(normal).assign(model=None, seed=None)
+    found = contrasts.contrast(rows, strata, options=OPTIONS)
+    assert tables.conform("contrasts", found, "test").num_rows == 3
+    told = found.set_index(["reference", "method"])
+    assert told.loc[("gaze", "gradcam"), ["status", "reason"]].tolist() == ["ok", None]
+    for method in ("gradcam", "center_bias"):
+        row = told.loc[("lesion", method)]
+        assert row["status"] == "undefined" and np.isnan(row["difference"])
+        assert row["reason"].endswith("(at most 12 of 'correct', 0 of 'wrong')")
 
 
 def test_scores_that_are_not_there_do_not_count():

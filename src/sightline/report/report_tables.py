@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from pathlib import PurePosixPath
 
 import pandas as pd
@@ -183,7 +184,7 @@ def _contrasted(here: pd.DataFrame, levels: pd.DataFrame, place: tuple[str, str]
                 (metrics.index(row["metric"]), key[0], order.index(key[2]), key[3]),
                 {"Metric": words.metric(row["metric"]).title, **names}
                 | {level.capitalize(): told.get((*key, level), "") for level in (row["first"], row["second"])}
-                | {"Difference": words.difference(row)}
+                | {"Difference": words.difference(row) if row["status"] == "ok" else f"none: {row['reason']}"}
                 | {"Images": f"{row['images_first']:,} and {row['images_second']:,}"},
             )
         )
@@ -222,9 +223,16 @@ def cohort_table(cohort: pd.DataFrame) -> Table:
     return Table("Images and subjects after every filter.", result, frozenset({"Dataset", "Purpose", "Kept"}))
 
 
-def skipped_table(skipped: pd.DataFrame) -> Table:
-    """How many inputs were refused, and why, most first; never which (a page may leave the disk)."""
-    reasons = [_nameless(row.reason, row.item, row.path) for row in skipped.itertuples()]
+def skipped_table(skipped: pd.DataFrame, free: Collection[str] = ()) -> Table:
+    """How many inputs were refused, and why, most first; never which (a page may leave the disk).
+
+    Of datasets that are not `free` to be passed on, reasons stand without what they quote, paths and numbers.
+    """
+    reasons = [
+        named if row.dataset in free else _wordy(named)
+        for row in skipped.itertuples()
+        for named in [_nameless(row.reason, row.item, row.path)]
+    ]
     counts = (
         skipped.assign(reason=reasons)
         .groupby(["dataset", "stage", "reason"])
@@ -242,6 +250,16 @@ def skipped_table(skipped: pd.DataFrame) -> Table:
     )
     caption = "Inputs that were refused, and why. The table 'skipped' beside the results names each."
     return Table(caption, frame, frozenset({"Dataset", "Stage", "Reason"}))
+
+
+NAMING = re.compile(
+    r"""(?<!\w)(['"]).*?\1(?!\w)|[^\s()]*(?:[/\\\d]|\w\.\w)[^\s()]*""", re.DOTALL
+)  # quoted; path, number
+
+
+def _wordy(reason: str) -> str:
+    """A reason in its own words alone: what it quotes, paths and numbers become three dots."""
+    return re.sub(r"\.\.\.(?:[\s,x]+\.\.\.)+", "...", NAMING.sub("...", reason))
 
 
 def _nameless(reason: str, item: str, path: str) -> str:
