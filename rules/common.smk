@@ -7,7 +7,7 @@ ROOT = Path(workflow.basedir).parent
 SOURCE = ROOT / "src"
 sys.path.insert(0, str(SOURCE))
 
-from sightline import provenance, seals
+from sightline import provenance, runs, seals
 from sightline.study import artifacts as study_artifacts
 from sightline.study import costs as study_costs
 from sightline.study import downloads as study_downloads
@@ -25,8 +25,17 @@ importable_by_jobs(SOURCE)
 
 try:
     study = Study(config, ROOT / "workflow/schemas/config.schema.yaml")
+    if not workflow.is_main_process:
+        runs.nested()
 except SightlineError as error:
     raise WorkflowError(str(error)) from None
+
+
+onstart:
+    try:
+        runs.begin(f"results/{study.name}")
+    except SightlineError as error:
+        raise WorkflowError(str(error)) from None
 
 
 wildcard_constraints:

@@ -1,9 +1,8 @@
 """Stop the study where too many inputs were refused; else say how many were."""
 
 import json
-from pathlib import Path
 
-from sightline import jobs, tables
+from sightline import jobs, publishing, tables
 from sightline.preparation import check_inputs
 
 if __name__ == "__main__":
@@ -13,4 +12,4 @@ if __name__ == "__main__":
             tables.read_all("skipped", snakemake.input.skipped),
             snakemake.params.max_skipped,
         )
-        Path(snakemake.output[0]).write_text(json.dumps(refused, indent=1, sort_keys=True) + "\n")
+        publishing.write_text(snakemake.output[0], json.dumps(refused, indent=1, sort_keys=True) + "\n")

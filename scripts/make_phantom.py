@@ -3,13 +3,14 @@
 import json
 from pathlib import Path
 
-from sightline import jobs, modules, seals
+from sightline import jobs, modules, publishing, runs, seals
 
 
 def make_phantom(folder: Path, adapter: str, seed: int, options: dict, digests: Path) -> None:
     """Write what `adapter` reads into `folder`; `digests` gets every file's SHA-256, by relative path."""
-    modules.load("sightline.phantom", adapter).write(folder, seed, **options)
-    digests.write_text(json.dumps(seals.digests(folder), indent=1, sort_keys=True) + "\n")
+    with runs.alone(folder, jobs.tell):
+        modules.load("sightline.phantom", adapter).write(folder, seed, **options)
+        publishing.write_text(digests, json.dumps(seals.digests(folder), indent=1, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":

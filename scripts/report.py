@@ -1,11 +1,10 @@
 """The study's page: question, answer, evidence, and how it was made."""
 
 import json
-from pathlib import Path
 
 import yaml
 
-from sightline import jobs, published, regions, tables
+from sightline import jobs, published, publishing, regions, tables
 from sightline.report import captions, facts, study_page
 
 if __name__ == "__main__":
@@ -33,5 +32,6 @@ if __name__ == "__main__":
             config=yaml.safe_dump(json.loads(json.dumps(study)), sort_keys=False, allow_unicode=True),
             center_bias=study["statistics"]["primary_center_bias"],
             publish_images=study["report"]["publish_images"],
+            left_out=snakemake.params.left_out,
         )
-        Path(snakemake.output[0]).write_text(study_page.render(evidence), encoding="utf-8")
+        publishing.write_text(snakemake.output[0], study_page.render(evidence))

@@ -7,6 +7,7 @@ import importlib
 import logging
 import os
 import resource
+import shutil
 import sys
 import time
 import traceback
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
-from sightline import limited, marks, seals
+from sightline import limited, marks, publishing, runs, seals
 from sightline.errors import SightlineError
 
 Item = TypeVar("Item")
@@ -100,7 +101,9 @@ def _logged(log: Path | None) -> Iterator[TextIO]:
         # the descriptors too: libraries in C and child processes write there
         kept = {number: os.dup(number) for number in (1, 2)}
         terminal = stack.enter_context(os.fdopen(os.dup(kept[2]), "w", buffering=1))
-        stream = stack.enter_context(open(log, "w", buffering=1, encoding="utf-8"))
+        log.unlink(missing_ok=True)  # a job that outlived its run goes on writing to its own
+        stream = open(log, "w", buffering=1, encoding="utf-8")  # noqa: SIM115 (closed at the end)
+        stack.callback(_close, stream)
         handler = logging.StreamHandler(stream)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         root = logging.getLogger()
@@ -117,16 +120,21 @@ def _logged(log: Path | None) -> Iterator[TextIO]:
             _terminal.remove(terminal)
             root.removeHandler(handler)
             root.setLevel(level)
-            stream.flush()
             for number, copy in kept.items():
                 os.dup2(copy, number)
                 os.close(copy)
+
+
+def _close(stream: TextIO) -> None:
+    with contextlib.suppress(OSError):  # of a full disk its writers have been told
+        stream.close()
 
 
 def progress(items: Iterable[Item], total: int | None, what: str) -> Iterator[Item]:
     """Yield `items` and tell how far: what, done of total, rate, time left.
 
     `total` None: their length. A line goes to the log at most every 5 seconds, to the terminal every 30.
+    Raises `runs.Superseded` where a later run began (looked at with the log's lines).
     """
     total = len(items) if total is None and isinstance(items, Sized) else total
     start = time.monotonic()
@@ -137,6 +145,7 @@ def progress(items: Iterable[Item], total: int | None, what: str) -> Iterator[It
         now = time.monotonic()
         if now - told < LOG_SECONDS and done != total:
             continue
+        runs.check()
         line = _progress_line(what, done, total, now - start)
         told = now
         print(line, file=sys.stderr, flush=True)
@@ -155,10 +164,11 @@ def tell(text: str) -> None:
 def _progress_line(what: str, done: int, total: int | None, seconds: float) -> str:
     rate = done / max(seconds, 1e-9)
     text = f"{what}: {done}" + (f" of {total}" if total else "") + f", {rate:.3g} per s"
-    return text + (f", {_duration((total - done) / rate)} left" if total and done < total else "")
+    return text + (f", {duration((total - done) / rate)} left" if total and done < total else "")
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: "12 s", "3 min 20 s", "2 h 05 min"."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return (
@@ -183,7 +193,7 @@ def within(limits: limited.Limits, work: Callable[[], object], made: Any = ()) -
         _childrens_devices.append(limited.run(told, limits))
     except limited.Ended:
         for path in paths(made):
-            path.with_name(path.name + ".part").unlink(missing_ok=True)
+            publishing.clear(path)
             path.unlink(missing_ok=True)
         raise
 
@@ -242,12 +252,17 @@ def recorded(
     one line with the message and the log's path on standard error, exit code 1.
     """
     made, logs, params = paths(outputs), paths(log), seals.named(params)
+    try:
+        runs.check()
+    except runs.Superseded as error:  # before it touches the log, which is the later run's, too
+        print(f"sightline: {error}", file=sys.stderr, flush=True)
+        runs.withdraw()
+        raise SystemExit(1) from None
     name = name_of(logs[0]) if logs else ""
     with _logged(logs[0] if logs else None) as terminal, contextlib.ExitStack() as stack:
         try:
             stack.enter_context(marks.marked(made, name, seals.place(logs[0]) if logs else ""))
-            for output in made:  # a job that is killed leaves no seal
-                seals.seal_path(output).unlink(missing_ok=True)
+            _clear(made)
             set_threads(int(params.get("threads", 1) if threads is None else threads))
             seals.verify(paths(inputs))
             made_by = {"params": params, "inputs": seals.sources(read_by(inputs), paths(joined))}
@@ -260,8 +275,34 @@ def recorded(
                 costs |= {"job": made[0].as_posix(), "peak_bytes": peak_bytes(), "device": _device()}
                 seals.write_json(costs_path(made[0]), costs)
         except Exception as error:
-            traceback.print_exc()
-            ours = isinstance(error, SightlineError)
-            message = str(error) if ours else f"unexpected {type(error).__name__}: {error}"
-            print(f"sightline: {message}" + (f" (log: {logs[0]})" if logs else ""), file=terminal, flush=True)
+            where = f" (log: {logs[0]})" if logs else ""
+            print(f"sightline: {_message(error, made)}{where}", file=terminal, flush=True)
+            with contextlib.suppress(OSError):  # the log may lie on a disk that is full
+                traceback.print_exc()
+            _withdraw_where_superseded()
             raise SystemExit(1) from None
+
+
+def _clear(made: list[Path]) -> None:
+    """Take away what an earlier job that was killed left of the outputs: seals and temporary files."""
+    with runs.owned():
+        for output in made:
+            seals.seal_path(output).unlink(missing_ok=True)
+            publishing.clear(output)
+
+
+def _message(error: Exception, made: list[Path]) -> str:
+    if publishing.was_full(error) and made:
+        disk = shutil.disk_usage(made[0].parent)
+        return (
+            f"{made[0].parent}: the disk or a quota is full ({disk.free / 1e9:.3g} GB free of "
+            f"{disk.total / 1e9:.3g}): {error}; free some and run again, what is finished stays"
+        )
+    return str(error) if isinstance(error, SightlineError) else f"unexpected {type(error).__name__}: {error}"
+
+
+def _withdraw_where_superseded() -> None:
+    try:
+        runs.check()
+    except runs.Superseded:
+        runs.withdraw()

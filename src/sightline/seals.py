@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from sightline import publishing
 from sightline.errors import IntegrityError
 
 
@@ -90,10 +91,8 @@ def identity(params: Any, inputs: Iterable[Path | str]) -> str:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write `content` as JSON with sorted keys: to a temporary name, then moved."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(_plain(content), sort_keys=True, indent=1) + "\n", encoding="utf-8")
-    os.replace(part, path)
+    """Write `content` as JSON with sorted keys, whole or not at all."""
+    publishing.write_text(path, json.dumps(_plain(content), sort_keys=True, indent=1) + "\n")
 
 
 def place(path: Path | str) -> str:

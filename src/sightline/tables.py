@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from sightline import publishing
 from sightline.errors import TableError
 from sightline.schemas import SCHEMAS
 
@@ -23,8 +25,23 @@ def empty(name: str) -> pd.DataFrame:
 def conform(name: str, frame: pd.DataFrame, where: str | Path) -> pa.Table:
     """`frame` as an Arrow table with the columns, types and order of schema `name`, sorted by its key.
 
+    Raises `TableError` as `typed` does, and for two rows with one key.
+    """
+    schema, table = SCHEMAS[name], typed(name, frame, where)
+    if table.num_rows:
+        table = table.sort_by([(column, "ascending") for column in schema.key])
+        repeated = table.group_by(list(schema.key)).aggregate([([], "count_all")])
+        if repeated.num_rows != table.num_rows:
+            twice = repeated.filter(pc.greater(repeated["count_all"], 1)).slice(0, 1).to_pylist()[0]
+            raise TableError(f"{where}: table '{name}': more than one row for {twice}")
+    return table
+
+
+def typed(name: str, frame: pd.DataFrame, where: str | Path) -> pa.Table:
+    """`frame` as an Arrow table with the columns and types of schema `name`, its rows as they stand.
+
     Raises `TableError`, naming table, column and `where`, for a missing or unknown column, a value of another
-    type, a null in a column that needs a value, or two rows with one key.
+    type, or a null in a column that needs a value.
     """
     schema = SCHEMAS[name]
     for problem, columns in {
@@ -50,14 +67,7 @@ def conform(name: str, frame: pd.DataFrame, where: str | Path) -> pa.Table:
                 f"{where}: table '{name}', column '{column}', row {row}: empty, but this column needs a value"
             )
         arrays.append(array)
-    table = pa.table(arrays, names=list(schema.columns))
-    if table.num_rows:
-        table = table.sort_by([(column, "ascending") for column in schema.key])
-        repeated = table.group_by(list(schema.key)).aggregate([([], "count_all")])
-        if repeated.num_rows != table.num_rows:
-            twice = repeated.filter(pc.greater(repeated["count_all"], 1)).slice(0, 1).to_pylist()[0]
-            raise TableError(f"{where}: table '{name}': more than one row for {twice}")
-    return table
+    return pa.table(arrays, names=list(schema.columns))
 
 
 def write(name: str, frame: pd.DataFrame, path: str | Path, values: str | Path | None = None) -> None:
@@ -67,15 +77,18 @@ def write(name: str, frame: pd.DataFrame, path: str | Path, values: str | Path |
     the table's bytes change whenever the values do and a workflow need not hash the large file again.
     """
     path = Path(path)
-    table = conform(name, frame, path)
-    metadata = {"sightline.table": name}
+    table = conform(name, frame, path).replace_schema_metadata(metadata(name, values))
+    with publishing.whole(path) as part:
+        pq.write_table(table, part, compression="zstd")
+
+
+def metadata(name: str, values: str | Path | None = None) -> dict[str, str]:
+    """What a file of table `name` says of itself: its name, and the SHA-256 of the flat array `values`."""
+    found = {"sightline.table": name}
     if values is not None:
         with open(values, "rb") as file:
-            metadata["sightline.values"] = hashlib.file_digest(file, "sha256").hexdigest()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    pq.write_table(table.replace_schema_metadata(metadata), part, compression="zstd")
-    os.replace(part, path)
+            found["sightline.values"] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
 
 
 def read(name: str, path: str | Path, columns: list[str] | None = None) -> pd.DataFrame:
@@ -83,21 +96,43 @@ def read(name: str, path: str | Path, columns: list[str] | None = None) -> pd.Da
 
     Raises `TableError` where the file is another table, or its columns or types differ.
     """
+    with _opened(name, path) as file:
+        # of what others wrote, the columns alone count
+        return file.read(columns=columns).to_pandas(ignore_metadata=True)
+
+
+def chunks(name: str, path: str | Path, rows: int) -> Iterator[pa.Table]:
+    """The rows of table `name` in its file's order, at most so many at a time. Raises as `read` does."""
+    with _opened(name, path) as file:
+        for batch in file.iter_batches(rows):
+            yield pa.Table.from_batches([batch])
+
+
+@contextlib.contextmanager
+def _opened(name: str, path: str | Path) -> Iterator[pq.ParquetFile]:
+    """The file of table `name`, checked against its schema; see `read`."""
     path = Path(path)
     if not path.exists():
         raise TableError(f"{path}: table '{name}' is missing; run the rule that makes it")
     expected = pa.schema(list(SCHEMAS[name].columns.items()))
-    found = pq.read_schema(path).remove_metadata()
-    if found != expected:
-        differing = sorted(
-            {field.name for field in found if field not in list(expected)}
-            | {field.name for field in expected if field not in list(found)}
-        )
+    try:
+        with pq.ParquetFile(path) as file:
+            found = file.schema_arrow.remove_metadata()
+            if found == expected:
+                yield file
+                return
+    except (pa.ArrowException, OSError) as error:
         raise TableError(
-            f"{path}: table '{name}' differs from its schema in the column(s) {', '.join(differing)}; "
-            "remake the file"
-        )
-    return pq.read_table(path, columns=columns).to_pandas()
+            f"{path}: table '{name}' is not a whole Parquet file ({error}); remake it"
+        ) from error
+    differing = sorted(
+        {field.name for field in found if field not in list(expected)}
+        | {field.name for field in expected if field not in list(found)}
+    )
+    raise TableError(
+        f"{path}: table '{name}' differs from its schema in the column(s) {', '.join(differing)}; "
+        "remake the file"
+    )
 
 
 def read_all(name: str, paths: list[str | Path]) -> pd.DataFrame:

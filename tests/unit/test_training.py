@@ -200,12 +200,17 @@ def test_a_checkpoint_of_another_job_is_refused(tmp_path):
     assert "starts anew" in said[0]
 
 
-@pytest.mark.parametrize("broken", ["cut", "other content"])
+@pytest.mark.parametrize("broken", ["cut", "other content", "a bit of a weight flipped"])
 def test_a_broken_checkpoint_starts_anew(tmp_path, broken):
     clean = trained(tmp_path / "c", epochs=2)
     content = (tmp_path / "c").read_bytes()
     if broken == "cut":
         (tmp_path / "c").write_bytes(content[: len(content) // 2])
+    elif broken.startswith("a bit"):
+        weight = next(iter(clean.best_state.values())).numpy().tobytes()
+        assert weight in content
+        place = content.index(weight) + 1
+        (tmp_path / "c").write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
     else:
         torch.save([1, 2], tmp_path / "c")
     said = []

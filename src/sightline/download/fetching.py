@@ -10,9 +10,11 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sightline import jobs
+from sightline import jobs, runs
+from sightline.datasets import upstream
 from sightline.download import web
 from sightline.download.ledger import Ledger, sha256
+from sightline.errors import DatasetError
 
 IN_A_ROW = 20  # so many failures without a success between them: the server is gone, and is left alone
 AHEAD = 4  # tasks per worker that wait for one
@@ -51,7 +53,11 @@ class Session:
             self.stop.wait(seconds)
 
     def turn(self) -> None:
-        """Wait until the server may be asked. Raises `web.Stopped` where the download was ended."""
+        """Wait until the server may be asked.
+
+        Raises `web.Stopped` where the download was ended, `runs.Superseded` where a later run began.
+        """
+        runs.check()
         while (left := self._not_before - time.monotonic()) > 0 and not self.stop.is_set():
             self.stop.wait(left)
         if self.stop.is_set():
@@ -136,7 +142,10 @@ def file(session: Session, client: web.Client, url: str, name: str, digest: str 
     `digest`: its SHA-256, where the server's owner publishes it; without one a file that is there stays.
     Raises `web.Temporary`, `web.Permanent` or `web.Denied`; what came so far stays for the next attempt.
     """
-    path = session.folder / name
+    try:
+        path = upstream.inside(session.folder, name, "download")
+    except DatasetError as error:
+        raise web.Permanent(str(error)) from None
     if path.is_file():
         present = session.ledger.sha256(name)
         if digest is None or present == digest:

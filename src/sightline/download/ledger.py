@@ -10,12 +10,14 @@ import fcntl
 import hashlib
 import json
 import threading
+import time
 from pathlib import Path
 from typing import TextIO
 
 from sightline.errors import DownloadError
 
 NAME = ".sightline_downloads.jsonl"
+AGAIN_SECONDS = 0.2  # between two attempts to get the lock
 
 
 def sha256(path: Path) -> str:
@@ -25,10 +27,13 @@ def sha256(path: Path) -> str:
 
 
 class Ledger:
-    """The record of `folder`; several threads may use it, a second process may not (`DownloadError`)."""
+    """The record of `folder`; several threads may use it, a second process may not (`DownloadError`).
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    Another process that writes there (one that outlived its Snakemake) gets `patience` seconds to end.
+    """
+
+    def __init__(self, folder: Path, patience: float = 0.0):
+        self.folder, self._patience = folder, patience
         self._lock = threading.Lock()
         self._entries: dict[str, dict] = {}
         self._below: dict[str, list[str]] = {}
@@ -37,7 +42,7 @@ class Ledger:
     def _opened(self, path: Path) -> TextIO:
         file = open(path, "a+", encoding="utf-8")  # noqa: SIM115  # closed by `close`
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._locked(file)
         except BlockingIOError:
             file.close()
             raise DownloadError(
@@ -55,6 +60,16 @@ class Ledger:
         if path.stat().st_size and not path.read_bytes().endswith(b"\n"):
             file.write("\n")
         return file
+
+    def _locked(self, file: TextIO) -> None:
+        until = time.monotonic() + self._patience
+        while True:
+            try:
+                return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= until:
+                    raise
+                time.sleep(AGAIN_SECONDS)
 
     def _keep(self, name: str, entry: dict) -> None:
         if name not in self._entries:

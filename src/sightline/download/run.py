@@ -25,7 +25,7 @@ def download(
     failed (unless `accept_missing`), access is denied, or another download writes there. What came stays.
     """
     make_folder(asked.folder)
-    session = Session(asked.folder, manners, Ledger(asked.folder))
+    session = Session(asked.folder, manners, Ledger(asked.folder, manners.stall_seconds))
     try:
         found = modules.load("sightline.download", source).fetch(asked, session, **options)
         files = session.ledger.files(found.files)

@@ -3,7 +3,6 @@ SVG files."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import matplotlib
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 
+from sightline import publishing
 from sightline.figures import words
 
 WIDTH = 7.2  # inches: a paper's full width (183 mm)
@@ -114,7 +114,6 @@ def save(drawn: Figure, path: str | Path, dpi: int = 200) -> None:
     """Write the figure as SVG, PDF or PNG by `path`'s ending: equal figures give equal bytes, moved into
     place when whole."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     kind = path.suffix.lstrip(".").lower()
     dates = {
         "svg": {"Date": None, "Creator": "Sightline"},
@@ -123,7 +122,5 @@ def save(drawn: Figure, path: str | Path, dpi: int = 200) -> None:
     }
     if kind not in dates:
         raise ValueError(f"{path}: figures are written as .svg, .pdf or .png")
-    part = path.with_name(path.name + ".part")
-    with settings():
+    with settings(), publishing.whole(path) as part:
         drawn.savefig(part, format=kind, dpi=dpi, metadata=dates[kind])
-    os.replace(part, path)

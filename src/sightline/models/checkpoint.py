@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import hashlib
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from sightline import publishing
 from sightline.models.weights import DAMAGED
 
 
@@ -48,14 +49,8 @@ class State:
 
 def write_checkpoint(path: str | Path, identity: str, content: dict) -> None:
     """Write `content` (tensors, numbers, text, containers) of job `identity`; a kill leaves the former."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    with open(part, "wb") as file:
-        torch.save({"identity": identity, "content": content}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
+    with publishing.whole(path) as part, open(part, "wb") as file:
+        torch.save({"identity": identity, "content": content, "digest": _digest(content)}, file)
 
 
 def read_checkpoint(path: str | Path, identity: str, say: Callable[[str], object]) -> dict | None:
@@ -69,6 +64,8 @@ def read_checkpoint(path: str | Path, identity: str, say: Callable[[str], object
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
         whose, content = found["identity"], found["content"]
+        if found["digest"] != _digest(content):
+            raise ValueError("its content is not what was written")
     except (pickle.UnpicklingError, *DAMAGED) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         say(f"{path}: not a checkpoint of ours ({reason}); training starts anew")
@@ -80,3 +77,27 @@ def read_checkpoint(path: str | Path, identity: str, say: Callable[[str], object
         )
         return None
     return content
+
+
+def _digest(content: object) -> str:
+    """SHA-256 of what a checkpoint holds; torch reads a flipped bit without a word."""
+    digest = hashlib.sha256()
+    _enter(content, digest)
+    return digest.hexdigest()
+
+
+def _enter(value: object, digest: hashlib._Hash) -> None:
+    if isinstance(value, Tensor):
+        digest.update(f"tensor {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    elif isinstance(value, dict):
+        digest.update(f"dict {len(value)}".encode())
+        for key, item in value.items():
+            digest.update(f"key {key!r}".encode())
+            _enter(item, digest)
+    elif isinstance(value, (list, tuple)):
+        digest.update(f"list {len(value)}".encode())
+        for item in value:
+            _enter(item, digest)
+    else:
+        digest.update(f"{type(value).__name__} {value!r}".encode())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import struct
 from collections.abc import Collection
@@ -13,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors import torch as safetensors
 from torch import Tensor, nn
 
+from sightline import publishing
 from sightline.errors import DatasetError, IntegrityError
 
 # what reading a damaged checkpoint raises, beside the unpickler's own refusal
@@ -24,11 +24,8 @@ WRAPPERS = ("state_dict", "model_state_dict", "model", "network", "net", "weight
 
 def save(state: dict[str, Tensor], path: str | Path) -> None:
     """Write a state dict as safetensors, to a temporary name first; equal states are equal bytes."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    safetensors.save_file({name: state[name].detach().cpu().contiguous() for name in sorted(state)}, part)
-    os.replace(part, path)
+    with publishing.whole(path) as part:
+        safetensors.save_file({name: state[name].detach().cpu().contiguous() for name in sorted(state)}, part)
 
 
 def load(network: nn.Module, path: str | Path, apart: Collection[str] = ()) -> nn.Module:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from sightline import publishing
 from sightline.report.page import Picture
 
 
@@ -15,7 +16,7 @@ def write(pictures: Mapping[str, Sequence[Picture]], path: str | Path) -> None:
         section: [[one.path.name, one.caption, one.restricted, one.title] for one in found]
         for section, found in pictures.items()
     }
-    Path(path).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    publishing.write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
 def read(paths: Iterable[str | Path]) -> dict[str, list[Picture]]:
