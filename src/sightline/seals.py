@@ -108,13 +108,20 @@ def sources(inputs: Iterable[Path | str], joined: Iterable[Path | str] = ()) -> 
     """What a job reads: the place of each of `inputs` -> its SHA-256, by its seal where it has one.
 
     None for what is missing and for a folder without a seal. `joined` are those of the inputs that are
-    temporary parts of what one job would have made: what they were made from stands in their place.
+    temporary parts of what one job would have made, after what they were made from: that stands in their
+    place. Raises `IntegrityError` where such a part was made from other content.
     """
     parts, found = {Path(path) for path in joined}, {}
     for path in map(Path, inputs):
-        sealed = _seal_of(path)
+        sealed = record(path)
         if path in parts:
-            found |= ((sealed or {}).get("made_by") or {}).get("inputs", {})
+            read = ((sealed or {}).get("made_by") or {}).get("inputs", {})
+            for name in sorted({*read} & {*found}):
+                if read[name] != found[name]:
+                    raise IntegrityError(
+                        f"{path}: was made from another {name}; delete {path.parent} and run again"
+                    )
+            found |= read
         elif sealed is not None:
             found[place(path)] = sealed["sha256"]
         else:
@@ -136,7 +143,12 @@ def seal(outputs: Iterable[Path | str], made_by: dict[str, Any]) -> None:
         write_json(seal_path(output), content)
 
 
-def _seal_of(path: Path) -> dict[str, Any] | None:
+def record(path: Path | str) -> dict[str, Any] | None:
+    """The seal of `path`: its `bytes`, `sha256` and `made_by`; None where it has none.
+
+    Raises `IntegrityError` for a seal that is not whole.
+    """
+    path = Path(path)
     try:
         content = json.loads(seal_path(path).read_text(encoding="utf-8"))
         return {"bytes": content["bytes"], "sha256": content["sha256"], "made_by": content["made_by"]}
@@ -150,8 +162,28 @@ def _seal_of(path: Path) -> dict[str, Any] | None:
 
 def made_by(path: Path | str) -> dict[str, Any] | None:
     """What the seal of `path` says of its making (see `seal`), or None where it has no seal."""
-    content = _seal_of(Path(path))
+    content = record(path)
     return content and content["made_by"]
+
+
+def difference(path: Path | str, content: bool = True) -> str | None:
+    """How `path` differs from its seal, in words; None where it does not, or has none.
+
+    Without `content` only its presence and size are looked at. Raises as `record` does.
+    """
+    path, sealed = Path(path), record(path)
+    if sealed is None:
+        return None
+    if not path.exists():
+        return "missing, although its seal says that it was made"
+    if (size := _size(path)) != sealed["bytes"]:
+        return f"holds {size} bytes, {sealed['bytes']} were written"
+    if content and (digest := _sha256(path)) != sealed["sha256"]:
+        return (
+            f"its content changed since it was written (SHA-256 {digest[:12]}..., "
+            f"{sealed['sha256'][:12]}... expected)"
+        )
+    return None
 
 
 def verify(paths: Iterable[Path | str]) -> None:
@@ -160,19 +192,16 @@ def verify(paths: Iterable[Path | str]) -> None:
     Files without a seal (a user's own inputs) pass.
     """
     for path in map(Path, paths):
-        sealed = _seal_of(path)
-        if sealed is None:
-            continue
-        remedy = f"delete {path} and run again"
-        if not path.exists():
-            raise IntegrityError(f"{path}: missing, although its seal says that it was made; run again")
-        if (size := _size(path)) != sealed["bytes"]:
-            raise IntegrityError(f"{path}: holds {size} bytes, {sealed['bytes']} were written; {remedy}")
-        if (digest := _sha256(path)) != sealed["sha256"]:
-            raise IntegrityError(
-                f"{path}: its content changed since it was written (SHA-256 {digest[:12]}..., "
-                f"{sealed['sha256'][:12]}... expected); {remedy}"
-            )
+        if (reason := difference(path)) is not None:
+            remedy = f"delete {path} and run again" if path.exists() else "run again"
+            raise IntegrityError(f"{path}: {reason}; {remedy}")
+
+
+def differing(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """The names of the params in which two sets of them differ, sorted."""
+    return sorted(
+        key for key in {*old, *new} if key not in old or key not in new or not same_params(old[key], new[key])
+    )
 
 
 def why_stale(path: Path | str, params: dict[str, Any]) -> str | None:
@@ -182,18 +211,24 @@ def why_stale(path: Path | str, params: dict[str, Any]) -> str | None:
     """
     if not Path(path).exists():
         return "missing"
-    found = made_by(path)
+    try:
+        found = made_by(path)
+    except IntegrityError:
+        return "has a seal that is not whole"
     if found is None:
         return "has no record of how it was made"
-    old, new = found.get("params", {}), _plain(params)
-    differing = sorted(
-        key for key in {*old, *new} if key not in old or key not in new or not same_params(old[key], new[key])
-    )
-    return f"was made with other {', '.join(differing)}" if differing else None
+    names = differing(found.get("params", {}), _plain(params))
+    return f"was made with other {', '.join(names)}" if names else None
+
+
+def sealed(folder: Path | str) -> list[Path]:
+    """Every output below `folder` that has a seal (there or not), sorted."""
+    ending = ".made.json"
+    files = sorted(Path(folder).rglob(f".*{ending}"))
+    return [file.with_name(file.name[1 : -len(ending)]) for file in files]
 
 
 def found(folder: Path | str) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Every output below `folder` that has a seal, with what the seal says of its making; sorted."""
-    for seal_file in sorted(Path(folder).rglob(".*.made.json")):
-        output = seal_file.with_name(seal_file.name[1 : -len(".made.json")])
+    for output in sealed(folder):
         yield output, made_by(output) or {}

@@ -217,7 +217,7 @@ def test_progress_tells_stage_rate_and_time_left_seldom(monkeypatch, capsys):
 
 @pytest.mark.parametrize(("seconds", "text"), [(59.4, "59 s"), (59.6, "1 min 00 s"), (7290, "2 h 01 min")])
 def test_durations_read_well(seconds, text):
-    assert jobs._duration(seconds) == text
+    assert jobs.duration(seconds) == text
 
 
 def test_peak_memory_is_this_processs_own():

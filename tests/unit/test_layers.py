@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src/sightline"
 GROUND = {"outcomes", "errors", "randomness", "schemas", "tables", "arrays", "frames", "modules"}
-GROUND |= {"publishing", "runs"}
+GROUND |= {"publishing", "runs", "collected", "shards"}
 # room -> the rooms that it may import besides itself and the ground
 ROOMS: dict[str, set[str]] = {
     "seals": set(),
@@ -21,6 +21,11 @@ ROOMS: dict[str, set[str]] = {
     "leases": set(),
     "marks": {"seals"},
     "jobs": {"limited", "marks", "seals"},
+    "lineage": {"seals"},
+    "wanted": {"jobs", "seals"},
+    "states": {"jobs", "lineage", "marks", "wanted"},
+    "repair": {"jobs", "lineage", "marks", "seals", "states"},
+    "status": {"jobs", "repair", "states", "wanted"},
     "provenance": set(),
     "options": set(),
     "study": {"options", "agreement"},
@@ -44,6 +49,7 @@ ROOMS: dict[str, set[str]] = {
     "regions": {"datasets"},
     "metrics": set(),
     "scoring": {"metrics"},
+    "score_files": {"scoring"},
     "baselines": {"scoring"},
     "references": {"center_bias", "scoring"},
     "saliency": {"attribution"},

@@ -140,6 +140,8 @@ def test_why_stale_names_the_params_that_differ(output):
     assert seals.why_stale(output, dict(params)) is None
     assert seals.why_stale(output, params | {"code": "abd"}) == "was made with other code"
     assert seals.why_stale(output, params | {"seed": 1, "batch": 2}) == "was made with other batch, seed"
+    seals.seal_path(output).write_text("{")
+    assert seals.why_stale(output, params) == "has a seal that is not whole"
     seals.seal_path(output).unlink()
     assert seals.why_stale(output, params) == "has no record of how it was made"
     output.unlink()
