@@ -18,6 +18,7 @@ ROWS = [
         "method": "gradcam",
         "reading": "uniform",
         "labels": ["Edema"],
+        "exclusive": False,
     },
     {
         "model": "net",
@@ -26,6 +27,7 @@ ROWS = [
         "method": "gradcam",
         "reading": "uniform",
         "labels": ["Edema"],
+        "exclusive": False,
     },
 ]
 
@@ -162,6 +164,39 @@ def test_without_models_readers_are_ranked_without_scores_the_output_and_else_na
     assert titles == ["logit 3.00", "Edema: no", "Edema: yes"] and "true label" in outputs.why
     names = cases.ranking(none, [], [], [], ["i2", "i1"])
     assert list(cases.spread(names.values, 2)["image"]) == ["i1", "i2"] and names.what == ""
+
+
+class Classes(Maps):
+    """Outputs of a model of three labels that exclude each other; of i3 it says the last, not the first."""
+
+    logits = {"i1": (0.0, 5.0, 1.0), "i2": (2.0, 1.0, 0.0), "i3": (1.0, 0.0, 9.0)}  # noqa: RUF012
+    truths = {"i1": "dog", "i2": "cat", "i3": "cat"}  # noqa: RUF012
+
+    def logit(self, image, label):
+        return self.logits[image][["cat", "dog", "fox"].index(label)]
+
+    def truth(self, image, label):
+        return float(self.truths[image] == label) if self.truths else np.nan
+
+
+def test_where_labels_exclude_each_other_an_image_is_ranked_by_its_own_label():
+    none = score({"i1": 0.5}).iloc[:0]
+    rows = [row | {"labels": ["cat", "dog", "fox"], "exclusive": True} for row in ROWS]
+    maps = Classes()
+    drawn = [cases.Shown("a", maps, {"classes": "predicted"}) for _ in rows]
+    found = cases.ranking(none, rows, drawn, [], list(maps.images))
+    share = {image: np.exp(logits) / np.exp(logits).sum() for image, logits in maps.logits.items()}
+    expected = {"i1": share["i1"][1], "i2": share["i2"][0], "i3": share["i3"][0]}
+    assert found.values.to_dict() == pytest.approx(expected) and "gives the true label" in found.why
+    chosen = cases.spread(found.values, 3, found.true)
+    titles = [cases.place(row, found.what) for _, row in chosen.iterrows()]
+    assert titles[0] == "Best\n1 of 3\nprobability 0.98\ntrue: dog"
+    assert titles[2] == "Worst\n3 of 3\nprobability 0.00\ntrue: cat\nsaid: fox"
+    maps.truths = {}
+    unknown = cases.ranking(none, rows, drawn, [], list(maps.images))
+    assert unknown.values.to_dict() == pytest.approx({image: max(each) for image, each in share.items()})
+    assert "the predicted label" in unknown.why and unknown.true == {"i1": "dog", "i2": "cat", "i3": "fox"}
+    assert cases.place(cases.spread(unknown.values, 1).iloc[0], unknown.what).startswith("Highest")
 
 
 # ---- what stands beside each

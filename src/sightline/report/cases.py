@@ -19,6 +19,8 @@ from sightline.saliency import Saliency
 
 RANKED_BY = ("sauc", "mass_over_area", "mass_inside", "auc", "ncc")  # the first that was scored
 TRUTH = {1.0: "yes", 0.0: "no"}  # a label's value, as a case's title says it
+OF_TRUE, OF_PREDICTED = "probability (true label)", "probability (predicted label)"
+OUTPUTS = ("logit", OF_PREDICTED)  # no merit in a high one
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class Beside:
 class Ranking:
     """`values` (image -> value) by which images are ordered, `what` they are (or ""), a sentence `why`.
 
-    `true` says the true label of images that are ordered by the model's output.
+    `true` says of images that are ordered by the model's output what is true, and what was predicted.
     """
 
     values: pd.Series
@@ -98,7 +100,8 @@ def ranking(
 
     The score of the first of `shown` that has one (`rows` are their cells and readings) against the first
     of `references` that gives it; without models that of readers against each other; without scores the
-    model's output; else their names. `scores` hold one center bias per shuffled metric.
+    model's output: for its first label, or where labels exclude each other (`exclusive` in its row) for the
+    image's own; else their names. `scores` hold one center bias per shuffled metric.
     """
     usable = scores[scores["status"] == "ok"]
     asked = [
@@ -112,14 +115,44 @@ def ranking(
             why = f"From the best to the worst image by the {found[1]} of {who}, evenly by rank."
             return Ranking(*found, why)
     for row, one in zip(rows, shown):
-        label = row["labels"][0]
-        values = pd.Series({image: one.maps.logit(image, label) for image in one.maps.images}, dtype=float)
-        if values.notna().any():
-            why = f"From the highest to the lowest output for {label}, evenly by rank: nothing was scored."
-            true = {image: one.maps.truth(image, label) for image in one.maps.images}
-            told = {image: f"{label}: {TRUTH[value]}" for image, value in true.items() if value in TRUTH}
-            return Ranking(values, "logit", f"{why} Below the output: the true label." if told else why, told)
+        found = (
+            _by_class(row["labels"], one.maps) if row["exclusive"] else _by_label(row["labels"][0], one.maps)
+        )
+        if found.values.notna().any():
+            return found
     return Ranking(pd.Series(0.0, index=list(images)), "", "Images by their names: nothing was scored.")
+
+
+def _by_label(label: str, maps: Saliency) -> Ranking:
+    """By the output for one of several independent labels."""
+    values = pd.Series({image: maps.logit(image, label) for image in maps.images}, dtype=float)
+    why = f"From the highest to the lowest output for {label}, evenly by rank: nothing was scored."
+    true = {image: maps.truth(image, label) for image in maps.images}
+    told = {image: f"{label}: {TRUTH[value]}" for image, value in true.items() if value in TRUTH}
+    return Ranking(values, "logit", f"{why} Below the output: the true label." if told else why, told)
+
+
+def _by_class(labels: Sequence[str], maps: Saliency) -> Ranking:
+    """By the probability (softmax) of each image's own label: the true one, or where none is known for any
+    image the predicted one."""
+    logits = np.array([[maps.logit(image, label) for label in labels] for image in maps.images])
+    truths = np.array([[maps.truth(image, label) for label in labels] for image in maps.images])
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))  # (images, labels)
+    shares, predicted = powers / powers.sum(axis=1, keepdims=True), logits.argmax(axis=1)
+    known = (truths == 1.0).sum(axis=1) == 1
+    own = (truths == 1.0).argmax(axis=1) if known.any() else predicted
+    values = pd.Series(shares[np.arange(len(own)), own], index=list(maps.images))
+    why = "From the highest to the lowest probability (softmax) that the model gives the {} label, evenly by "
+    why += "rank: nothing was scored. Below it: {}."
+    if not known.any():
+        told = {image: labels[at] for image, at in zip(maps.images, predicted)}
+        return Ranking(values, OF_PREDICTED, why.format("predicted", "the predicted label"), told)
+    told = {
+        image: f"true: {labels[at]}" + (f"\nsaid: {labels[said]}" if said != at else "")
+        for image, at, said in zip(maps.images, own, predicted)
+    }
+    below = "the true label, and the predicted one where it is another"
+    return Ranking(values.where(known), OF_TRUE, why.format("true", below), told)
 
 
 def _scored(
@@ -156,7 +189,7 @@ def place(row: pd.Series, what: str) -> str:
     rank = f"{row['rank']:,} of {row['of']:,}"
     if not what:
         return f"Image {rank}"
-    first, last = ("Highest\n", "Lowest\n") if what == "logit" else ("Best\n", "Worst\n")
+    first, last = ("Highest\n", "Lowest\n") if what in OUTPUTS else ("Best\n", "Worst\n")
     ends = {1: first, row["of"]: last} if row["of"] > 1 else {}
     told = f"{ends.get(row['rank'], '')}{rank}\n{what.split(' (')[0]} {words.signed(row['value'], 2)}"
     return f"{told}\n{row['true']}" if row.get("true") else told

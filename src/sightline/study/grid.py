@@ -285,8 +285,9 @@ class Study:
         for cell in self.cells:
             if cell.dataset == dataset and cell.seed == self.seeds_of(cell.model)[0]:
                 name, reading = next(iter(self.readings_of(cell.method).items()))
-                labels = self.labels_of(cell.model)
-                rows.append(vars(cell) | {"reading": name, "how": reading, "labels": labels})
+                said = {"labels": self.labels_of(cell.model)}
+                said["exclusive"] = study_training.exclusive(self, cell.model)
+                rows.append(vars(cell) | {"reading": name, "how": reading} | said)
         order = ["clean", *self.conditions]
         return sorted(rows, key=lambda row: (order.index(row["condition"]), row["method"] != "gradcam"))
 
