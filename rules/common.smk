@@ -198,9 +198,9 @@ def cuts(wildcards):
     return per_dataset(rules.prepare.output.boxes, [wildcards.dataset] if cut_to(wildcards) else [])
 
 
-def per_artifact(pattern):
-    """`pattern` for every artefact of a model and a dataset."""
-    return [str(pattern).format(**vars(cell)) for cell in study_artifacts.cells(study)]
+def per_artifact(pattern, drawn=True):
+    """`pattern` for every artefact of a model and a dataset whose figure is drawn, or for the others."""
+    return [str(pattern).format(**vars(cell)) for cell in study_shown.described(study, drawn)]
 
 
 def modules_of(rule_name, wildcards):

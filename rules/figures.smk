@@ -221,7 +221,7 @@ rule report:
             rules.plot_cohort.output.captions,
             *([rules.plot_models.output.captions] if study.models else []),
             rules.plot_scores.output.captions,
-            *per_dataset(rules.plot_overlays.output.captions, study.pictured_datasets),
+            *per_dataset(rules.plot_overlays.output.captions, study_shown.pictured(study)),
             *per_artifact(rules.plot_artifacts.output.captions),
         ],
         figures=[
@@ -231,7 +231,7 @@ rule report:
             *rules.plot_cohort.output.figures,
             *(rules.plot_models.output.figures if study.models else []),
             *rules.plot_scores.output.figures,
-            *per_dataset(rules.plot_overlays.output.figures, study.pictured_datasets),
+            *per_dataset(rules.plot_overlays.output.figures, study_shown.pictured(study)),
             *per_artifact(rules.plot_artifacts.output.figures[0]),
         ],
         summary=rules.summarise.output.summary,
@@ -246,6 +246,7 @@ rule report:
             *per_dataset(rules.prepare.output.skipped),
         ],
         regions=per_dataset(rules.render_regions.output.table, study.scored_datasets),
+        kept=per_artifact(rules.make_artifacts.output.table, drawn=False),  # made, and drawn nowhere
     output:
         "<study>/report.html",
     log:
@@ -253,6 +254,7 @@ rule report:
     conda:
         "../envs/sightline.yaml"
     params:
-        study=study.config,
+        study=study_shown.published_config(study),
+        left_out=study_shown.left_out(study),
     script:
         "../scripts/report.py"

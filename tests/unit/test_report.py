@@ -3,6 +3,7 @@ not leave."""
 
 import dataclasses
 import html
+import re
 from html.parser import HTMLParser
 
 import numpy as np
@@ -340,11 +341,28 @@ def test_titles_of_figures_survive_their_file(tmp_path):
 def test_skipped_inputs_are_counted_by_reason_and_never_named():
     text = study_page.render(evidence())
     assert "p10" not in text and "i0.jpg" not in text
-    frame = report_tables.skipped_table(made_up.skipped()).frame
+    frame = report_tables.skipped_table(made_up.skipped(), {"cxr"}).frame
     assert list(zip(frame["Reason"], frame["Inputs"])) == [
         ("(input): truncated", "2"),
         ("not an image <b>at all</b>", "1"),
     ]
+
+
+def test_reasons_of_a_dataset_that_may_not_be_passed_on_are_words_alone():
+    skipped = made_up.skipped().assign(
+        reason=[
+            "main_data/P102R77/fixations.csv: row 7: the fixation 'P102R77 3' of subject 10000032 lies at "
+            "(41.73, 23.9); correct or delete the row",
+            "files/p10/i1.jpg: is 90 x 70 pixels, but its table says 70 x 90",
+            "the dataset's file \"p10.png\" is not the reader's",
+        ]
+    )
+    said = " ".join(report_tables.skipped_table(skipped).frame["Reason"])
+    assert not re.search(r"\d|main_data|P102|fixations\.csv|p10|\.png", said)
+    for kept in ("the fixation ... of subject", "correct or delete the row", "the dataset's file ... is not"):
+        assert kept in said
+    open_ones = " ".join(report_tables.skipped_table(skipped, {"cxr"}).frame["Reason"])
+    assert "90 x 70" in open_ones and "i1.jpg" not in open_ones
 
 
 def test_scores_are_sorted_best_first_with_baselines_among_them():

@@ -17,6 +17,12 @@ COPIED = (
     "workflow", "rules", "scripts", "src", "envs", "config", "examples", "requirements.lock", "pyproject.toml"
 )  # fmt: skip
 STUDY = ROOT / "tests/workflow/study.yaml"
+# marks that nothing which the study leaves may hold: credentials, and a film that may not be passed on
+SECRETS = {
+    "SIGHTLINE_PHYSIONET_USER": "marked-user-5b1c",
+    "SIGHTLINE_PHYSIONET_PASSWORD": "marked-Passw0rd-9f2e",
+}
+CANARY, CANARY_SUBJECT, CANARY_FIXATION = "canary-7f3a91", "patient-91c2e5", (41.733917, 23.918273)
 FIXATIONS = (
     "image,reader,x_position,y_position,timestamp_start_fixation,timestamp_end_fixation,"
     "angular_resolution_x_pixels_per_degree,angular_resolution_y_pixels_per_degree"
@@ -35,7 +41,7 @@ class Project:
 
     def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
         """Run Snakemake on the tiny study here."""
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        environment = os.environ | {"OMP_NUM_THREADS": "1"} | SECRETS
         environment.pop("PYTHONPATH", None)
         done = subprocess.run(
             [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "study.yaml", *arguments],
@@ -79,8 +85,15 @@ def copy_project(folder: Path) -> Project:
     return Project(folder)
 
 
+def canary_film() -> np.ndarray:
+    """A picture like no other, which shrinking leaves what it is: (48, 64), 6 x 8 blocks."""
+    return (
+        np.random.default_rng(91).integers(0, 256, (6, 8), dtype=np.uint8).repeat(8, axis=0).repeat(8, axis=1)
+    )
+
+
 def write_tidy_folder(folder: Path) -> None:
-    """A user's own folder: four films, the last cut short, each seen by two readers."""
+    """A user's own folder: four films, the last cut short, and a canary, each seen by two readers."""
     (folder / "films").mkdir(parents=True)
     random = np.random.default_rng(0)
     images, fixations = ["image,path,subject,split"], [FIXATIONS]
@@ -93,6 +106,11 @@ def write_tidy_folder(folder: Path) -> None:
                 x, y = random.uniform((10, 10), (54, 38))
                 fixations.append(f"{name},{reader},{x:.1f},{y:.1f},{at},{at + 0.4},8,8")
     film.write_bytes(film.read_bytes()[:900])
+    images.append(f"{CANARY},films/{CANARY}.png,{CANARY_SUBJECT},test")
+    Image.fromarray(canary_film()).save(folder / "films" / f"{CANARY}.png")
+    for reader in ("first", "second"):
+        for at, (x, y) in enumerate([CANARY_FIXATION, (20, 30), (44, 12)]):
+            fixations.append(f"{CANARY},{reader},{x},{y},{at},{at + 0.4},8,8")
     (folder / "images.csv").write_text("\n".join(images) + "\n")
     (folder / "fixations.csv").write_text("\n".join(fixations) + "\n")
 

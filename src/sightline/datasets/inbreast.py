@@ -70,6 +70,7 @@ OPTIONS = {
         },
     },
     "swapped": {
+        "identifies": True,
         "type": "array",
         "items": {"type": "string"},
         "default": [],

@@ -33,17 +33,20 @@ OPTIONS = {
         "description": "The collection, as the archive names it.",
     },
     "manifest": {
+        "identifies": True,
         "type": ["string", "null"],
         "default": None,
         "description": "Manifest (.tcia) whose series are fetched; its path starts where snakemake runs.",
     },
     "series": {
+        "identifies": True,
         "type": ["array", "null"],
         "items": {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)+$", "maxLength": 64},
         "default": None,
         "description": "SeriesInstanceUIDs to fetch.",
     },
     "patients": {
+        "identifies": True,
         "type": ["array", "null"],
         "items": {"type": "string"},
         "default": None,

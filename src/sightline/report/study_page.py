@@ -59,7 +59,8 @@ class Evidence:
     `asked` says which maps the sentences on trust are about. `versions` and `facts` (seeds,
     recipe, models, command) are shown as they are; `config` is the configuration's text; `areas` as in
     `answers.answer`; `published` how well the literature's models classify (`classified.matching`); `plan`
-    the configuration's order.
+    the configuration's order. `left_out` counts the figures that were not drawn, for they would show images
+    that must not be.
     """
 
     title: str
@@ -82,6 +83,7 @@ class Evidence:
     config: str = ""
     center_bias: str | None = None
     publish_images: str = "none"
+    left_out: int = 0
 
 
 def render(evidence: Evidence) -> str:
@@ -133,7 +135,8 @@ def _privacy(evidence: Evidence) -> str:
         text += f"; {PRIVACY['none']} of {', '.join(kept)}, which may not." if kept else "."
     else:
         text = f"This page holds aggregates only: {PRIVACY['none']}."
-    hidden = sum(picture.restricted for found in evidence.pictures.values() for picture in found)
+    hidden = evidence.left_out
+    hidden += sum(picture.restricted for found in evidence.pictures.values() for picture in found)
     left = f" Left out for that reason: {hidden} {'figure' if hidden == 1 else 'figures'}." if hidden else ""
     return text + left
 
@@ -189,7 +192,9 @@ def _tables(evidence: Evidence, name: str) -> list[Table]:
     if name == "classification":
         return classification_report.tables_of(evidence.classification, evidence.published)
     if name == "cohort" and (len(evidence.cohort) or len(evidence.skipped)):
-        return [cohort_table(evidence.cohort), skipped_table(evidence.skipped)]
+        kept = evidence.publish_images == "local"
+        free = {name for name, free in evidence.plan.redistributable.items() if free or kept}
+        return [cohort_table(evidence.cohort), skipped_table(evidence.skipped, free)]
     return []
 
 

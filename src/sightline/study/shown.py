@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from sightline import options
+from sightline.study import artifacts as study_artifacts
 from sightline.study import strata as study_strata
 from sightline.study.grid import Cell, Study
 
@@ -53,6 +57,56 @@ def pixels_shown(study: Study, dataset: str) -> bool:
     """Whether figures may hold images of `dataset`: it may be passed on, or the study says so."""
     free = study.datasets[dataset]["redistributable"]
     return free or study.config["report"]["publish_images"] != "none"
+
+
+def pictured(study: Study) -> list[str]:
+    """The datasets whose images stand with their maps in a figure: explained or scored, and to be shown."""
+    return [name for name in study.pictured_datasets if pixels_shown(study, name)]
+
+
+def described(study: Study, drawn: bool) -> list[study_artifacts.ArtifactCell]:
+    """The artefacts whose figure is `drawn`, or is not: it would show single images that must not be."""
+    restricted = study.config["report"]["publish_images"] == "none"
+    return [
+        cell
+        for cell in study_artifacts.cells(study)
+        if drawn != (restricted and study_artifacts.is_restricted(study, cell))
+    ]
+
+
+def left_out(study: Study) -> int:
+    """How many figures are not drawn, for they would show images that must not be."""
+    hidden = len(study.pictured_datasets) - len(pictured(study))
+    return hidden + len(described(study, drawn=False))
+
+
+def published_config(study: Study) -> dict[str, Any]:
+    """The configuration as the page shows it: of a dataset that may not be passed on, no option that names
+    single images or patients (`identifies` in its module's OPTIONS), unless the page must stay on this disk.
+    """
+    kept = study.config["report"]["publish_images"] == "local"
+    datasets = {
+        name: one if kept or one["redistributable"] else _nameless(one)
+        for name, one in study.config["datasets"].items()
+    }
+    return study.config | {"datasets": datasets}
+
+
+def _nameless(dataset: dict[str, Any]) -> dict[str, Any]:
+    """A dataset's part of the configuration without the options that name images or patients."""
+    shown = dict(dataset) | {"adapter": _without(dataset["adapter"], "datasets", dataset["adapter"]["name"])}
+    shown["annotations"] = {
+        name: _without(given, "datasets", name) for name, given in dataset["annotations"].items()
+    }
+    if dataset["download"] is not None:
+        shown["download"] = _without(dataset["download"], "download", dataset["download"]["from"])
+    return shown
+
+
+def _without(given: dict[str, Any], room: str, module: str) -> dict[str, Any]:
+    stated = options.read(f"sightline.{room}.{module}").get("OPTIONS", {})
+    naming = {name for name, one in stated.items() if one.get("identifies")}
+    return {key: "(left out)" if key in naming and value else value for key, value in given.items()}
 
 
 def altered(study: Study) -> list[str]:
