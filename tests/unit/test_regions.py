@@ -103,7 +103,14 @@ def test_images_without_a_region_say_why():
         {"of": "finding", "source": "box", "label": "Mass"}, boxes({"label": "Edema"}), masks()
     )
     assert rows["status"].tolist() == ["not_applicable"] * 2 and values == [None, None]
-    assert rows["reason"].iloc[0] == "the image has no box 'finding' with label Mass"
+    assert rows["reason"].iloc[0] == (
+        "the image has boxes 'finding', but none labelled 'Mass': change label of the reference to take them in"
+    )
+    of_nobody = {"of": "finding", "source": "box", "reader": "", "min_certainty": 2}
+    rows, _ = rendered(of_nobody, boxes({"reader": "r1", "certainty": 3.0}), masks())
+    told = "none of certainty 2 or more, of the dataset's own, by no reader: change min_certainty, reader of"
+    assert told in rows["reason"].iloc[0]
+    assert rows["reason"].iloc[1] == "the image has no box 'finding'"  # whatever narrows
     rows, _ = rendered({"of": "heart"}, boxes(), masks())
     assert rows["reason"].iloc[1] == "the image has no mask 'heart'"
     tiny = boxes({"xmin": 3, "xmax": 4, "ymin": 1, "ymax": 2})
