@@ -18,7 +18,7 @@ from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
 
 from benchmarks.measuring import Row, cpu_seconds, load
-from sightline import preparation
+from sightline import preparation, tables
 
 SHAPE, SIDE = (4600, 3000), 224
 IMAGES, REPEATS = 8, 3
@@ -93,8 +93,10 @@ def table(number: int, count: int) -> pd.DataFrame:
 def prepared(folder: Path, number: int, count: int, workers: int) -> None:
     """Prepare `count` mammograms of a kind."""
     how = preparation.Preparation(**HOW)
-    images, store = table(number, count), folder / "out" / "pixels.npy"
-    made = preparation.prepare(images, folder, [SIDE], store, how, workers)
+    outputs = {output: folder / "out" / f"{name}.parquet" for name, output in preparation.OUTPUTS.items()}
+    outputs["pixels"] = folder / "out" / "pixels.npy"
+    preparation.prepare(table(number, count), folder, [SIDE], outputs, how, workers)
+    made = {name: tables.read(name, outputs[output]) for name, output in preparation.OUTPUTS.items()}
     if len(made["prepared"]) != count or len(made["boxes"]) != count:
         raise SystemExit(f"not all were prepared: {made['skipped']['reason'].tolist()}")
 

@@ -3,28 +3,38 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from sightline import jobs, tables
+from sightline import collected, jobs, shards, tables
 from sightline.attribution import store
 from sightline.explaining import Cell, Files, Setting
 from sightline.limited import Ended, Limits
 from sightline.models import device
+from sightline.shards import WHOLE, Shard
 
 
-def explain(cell: Cell, axes: dict, outputs) -> None:
-    """Write the maps with their values, and what the model says of the explained images."""
-    explanations = cell.explanations(jobs.progress(cell.plan, len(cell.plan), "batches"))
+def explain(cell: Cell, axes: dict, outputs, shard: Shard = WHOLE) -> None:
+    """Write the maps of a cell, or of a `shard` of it, with values, and what the model says of the images."""
+    batches = shard.of(cell.plan)
+    explanations = cell.explanations(jobs.progress(batches, len(batches), "batches"))
     said = store.write(explanations, axes, cell.setting.labels, outputs.maps, outputs.values)
     predictions = said.merge(cell.labels, on=["dataset", "image", "label"], how="left")
     tables.write("predictions", predictions, outputs.predictions)
 
 
-def explain_within(limits: Limits, recorded: bool, opened: Callable[[], Cell], axes: dict, outputs) -> None:
+def join(parts: dict, outputs) -> None:
+    """Join what `explain` wrote for all shards of a cell (`shards.parts`): the bytes of one job."""
+    store.concatenate(list(zip(parts["maps.parquet"], parts["values.npy"])), outputs.maps, outputs.values)
+    collected.join("predictions", parts["predictions.parquet"], outputs.predictions)
+
+
+def explain_within(
+    limits: Limits, recorded: bool, opened: Callable[[], Cell], axes: dict, outputs, shard: Shard = WHOLE
+) -> None:
     """`explain` the cell that `opened()` gives, in a child process where there are limits.
 
     Where it is ended, and that is to be `recorded`, each map is a failed one with the reason.
     """
     try:
-        jobs.within(limits, lambda: explain(opened(), axes, outputs), outputs)
+        jobs.within(limits, lambda: explain(opened(), axes, outputs, shard), outputs)
     except Ended as reason:
         if not recorded:
             key = f"methods.{axes['method']}.limits"
@@ -35,21 +45,28 @@ def explain_within(limits: Limits, recorded: bool, opened: Callable[[], Cell], a
             ) from reason
         cell = opened()
         cell.method = replace(cell.method, ended=str(reason))
-        explain(cell, axes, outputs)
+        explain(cell, axes, outputs, shard)
+
+
+def explain_as_asked(inputs, params, resources, wildcards, outputs) -> None:
+    """`explain` the cell of a job, or the shard that its wildcards name, within the job's limits."""
+    axes = {name: wildcards[name] for name in ("dataset", "model", "condition", "method")}
+    axes |= {"seed": int(wildcards.seed)}
+    limits = Limits(resources.limit_seconds or None, resources.limit_megabytes / 1000 or None)
+    chosen = device.named(resources.device, jobs.tell)  # before a child is forked and its time is counted
+
+    def opened() -> Cell:
+        return Cell(Files.among(inputs), Setting.among(params), axes["model"], axes["seed"], chosen)
+
+    recorded = params.recorded_limits is not None
+    explain_within(limits, recorded, opened, axes, outputs, shards.named(wildcards.get("shard")))
 
 
 if __name__ == "__main__":
-    with jobs.recorded(snakemake.input, snakemake.output, snakemake.params, snakemake.log):
-        axes = {name: snakemake.wildcards[name] for name in ("dataset", "model", "condition", "method")}
-        axes |= {"seed": int(snakemake.wildcards.seed)}
-        given = snakemake.resources
-        limits = Limits(given.limit_seconds or None, given.limit_megabytes / 1000 or None)
-
-        chosen = device.named(given.device, jobs.tell)  # before a child is forked and its time is counted
-
-        def opened() -> Cell:
-            files, setting = Files.among(snakemake.input), Setting.among(snakemake.params)
-            return Cell(files, setting, axes["model"], axes["seed"], chosen)
-
-        recorded = snakemake.params.recorded_limits is not None
-        explain_within(limits, recorded, opened, axes, snakemake.output)
+    parts = snakemake.input.get("shards", [])
+    with jobs.recorded(snakemake.input, snakemake.output, snakemake.params, snakemake.log, joined=parts):
+        if parts:
+            join(shards.parts(parts), snakemake.output)
+        else:
+            given = (snakemake.input, snakemake.params, snakemake.resources, snakemake.wildcards)
+            explain_as_asked(*given, snakemake.output)

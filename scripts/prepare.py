@@ -2,19 +2,20 @@
 
 from pathlib import Path
 
-from sightline import jobs, tables
-from sightline.preparation import Preparation, prepare
+from sightline import jobs, preparation, shards, tables
 
 if __name__ == "__main__":
-    with jobs.recorded(snakemake.input, snakemake.output, snakemake.params, snakemake.log):
-        made = prepare(
-            tables.read("images", snakemake.input.images),
-            Path(snakemake.params.folder),
-            snakemake.params.sides,
-            Path(snakemake.output.pixels),
-            Preparation(**snakemake.params.preparation),
-            workers=snakemake.threads,
-        )
-        tables.write("prepared", made.pop("prepared"), snakemake.output.table, values=snakemake.output.pixels)
-        for name, table in made.items():
-            tables.write(name, table, snakemake.output[name])
+    parts = snakemake.input.get("shards", [])
+    with jobs.recorded(snakemake.input, snakemake.output, snakemake.params, snakemake.log, joined=parts):
+        if parts:
+            preparation.join(shards.parts(parts), dict(snakemake.output.items()))
+        else:
+            preparation.prepare(
+                tables.read("images", snakemake.input.images),
+                Path(snakemake.params.folder),
+                snakemake.params.sides,
+                dict(snakemake.output.items()),
+                preparation.Preparation(**snakemake.params.preparation),
+                workers=snakemake.threads,
+                shard=shards.named(snakemake.wildcards.get("shard")),
+            )

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
-from sightline import limited, marks, publishing, runs, seals
+from sightline import limited, marks, publishing, runs, seals, shards
 from sightline.errors import SightlineError
 
 Item = TypeVar("Item")
@@ -247,9 +247,10 @@ def recorded(
     Before: all that is printed goes to `log`, a mark says that the job runs (taken away at its end), the
     inputs are held against their seals, numeric libraries get `threads` threads (default: the param
     `threads`, else 1). After: each output gets a seal with the params, the inputs' digests and the job's
-    name, the first one a file of costs (seconds, CPU seconds, peak bytes, device). Inputs that are temporary
-    parts, `joined` here, are named by what they came from. Where the work fails, the traceback is in the log,
-    one line with the message and the log's path on standard error, exit code 1.
+    name, the first one a file of costs (seconds, CPU seconds, peak bytes, device). Inputs that are shards,
+    `joined` here, are named by what they came from; their costs are added, and they are removed at the end.
+    Where the work fails, the traceback is in the log, one line with the message and the log's path on
+    standard error, exit code 1.
     """
     made, logs, params = paths(outputs), paths(log), seals.named(params)
     try:
@@ -273,7 +274,9 @@ def recorded(
             seals.seal(made, made_by)
             if made:
                 costs |= {"job": made[0].as_posix(), "peak_bytes": peak_bytes(), "device": _device()}
+                costs = shards.summed(costs, [costs_path(part) for part in paths(joined)])
                 seals.write_json(costs_path(made[0]), costs)
+            shards.remove(paths(joined))
         except Exception as error:
             where = f" (log: {logs[0]})" if logs else ""
             print(f"sightline: {_message(error, made)}{where}", file=terminal, flush=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -10,14 +10,19 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
-from sightline import arrays, breast, grids, pictures, tables
+from sightline import arrays, breast, grids, pictures
+from sightline.collected import Collected, shifted
 from sightline.datasets import rle
 from sightline.errors import DatasetError
 from sightline.frames import Frame
 from sightline.prepared import GEOMETRY_OF_SPLIT
+from sightline.shards import WHOLE, Shard
 
 AT_ONCE = 16  # images per message to a worker
+# table -> the name of its output
+OUTPUTS = {"prepared": "table"} | {name: name for name in ("inventory", "skipped", "boxes", "masks")}
 
 OPTIONS = {
     "fit": {
@@ -106,45 +111,87 @@ def prepare(
     images: pd.DataFrame,
     root: Path,
     sides: list[int],
-    store_path: Path,
+    outputs: Mapping[str, Path | str],
     how: Preparation = Preparation(),  # noqa: B008 (frozen)
     workers: int = 1,
-) -> dict[str, pd.DataFrame]:
-    """Decode a dataset's images and write them at every side; tables by name.
+    shard: Shard = WHOLE,
+) -> None:
+    """Decode a dataset's images, or a `shard` of them, and write them at every side, with their tables.
 
-    These are `prepared`, `inventory` (a container once), `skipped`, and the `boxes` and `masks` of what was
-    found. Images of split train take the geometry `train`, the others `explain`. A file that is missing,
-    damaged or not of its table's size is a row of `skipped` (stage `prepare`), never an exception; so is a
-    picture without what `how` looks for (stage `reading`: the image stays). A worker holds one picture at a
-    time. The store's bytes depend on images, root, sides and `how` alone, not on `workers`.
+    `outputs` name the files: `pixels`, `table` (prepared), `inventory` (a container once), `skipped`, and the
+    `boxes` and `masks` of what was found. Images of split train take the geometry `train`, the others
+    `explain`. A file that is missing, damaged or not of its table's size is a row of `skipped` (stage
+    `prepare`), never an exception; so is a picture without what `how` looks for (stage `reading`: the image
+    stays). A worker holds one picture at a time. Bytes depend on images, root, sides and `how` alone, not on
+    `workers`.
     """
-    images = images.sort_values("image", ignore_index=True)
+    images = shard.of(images.sort_values("image", ignore_index=True))
     sides = sorted(set(sides))
     jobs = [
         Job(row.path, (int(row.height), int(row.width)), GEOMETRY_OF_SPLIT[row.split])
         for row in images.itertuples()
     ]
-    rows: dict[str, list[dict]] = {name: [] for name in ("prepared", "skipped", "boxes", "masks")}
-    inventory = {}
-    with arrays.Writer(store_path, np.uint8) as store:
+    found = {name: Collected(name, outputs[output]) for name, output in OUTPUTS.items()}
+    listed = set()
+    with arrays.Writer(outputs["pixels"], np.uint8) as store:
         for row, decoded in zip(images.itertuples(), _decoded(jobs, Path(root), sides, how, workers)):
-            if decoded.sha256:
-                inventory[decoded.file] = {
-                    "path": decoded.file, "bytes": decoded.bytes, "sha256": decoded.sha256
-                }  # fmt: skip
-            for stage, reason in (("prepare", decoded.reason), ("reading", decoded.note)):
-                if reason:
-                    refused = {"stage": stage, "item": row.image, "path": row.path, "reason": reason}
-                    rows["skipped"].append(refused)
-            rows["prepared"] += _stored(row.image, GEOMETRY_OF_SPLIT[row.split], sides, decoded, store)
-            if decoded.tissue is not None:
-                rows["boxes"].append(_box(row.image, how.find, decoded.tissue))
-                rows["masks"].append(_mask(row.image, how.find, decoded.tissue))
-    dataset = images["dataset"].iloc[0] if len(images) else ""
-    rows["inventory"] = list(inventory.values())
+            rows = _rows(row, decoded, sides, how, store)
+            if decoded.file in listed:
+                del rows["inventory"]
+            listed.add(decoded.file)
+            for name, some in rows.items():
+                found[name].add({"dataset": row.dataset} | one for one in some)
+    _write(found, outputs)
+
+
+def join(parts: Mapping[str, Sequence[Path]], outputs: Mapping[str, Path | str]) -> None:
+    """Join what `prepare` wrote for all shards of a dataset: the bytes of one job.
+
+    `parts` are their files by name, in order (`shards.parts`).
+    """
+    found = {name: Collected(name, outputs[output]) for name, output in OUTPUTS.items()}
+    with arrays.Writer(outputs["pixels"], np.uint8) as store:
+        for table, pixels in zip(parts["prepared.parquet"], parts["pixels.npy"], strict=True):
+            moved = store.append_file(pixels)
+            found["prepared"].add_file(table, lambda rows, moved=moved: shifted(rows, moved))
+    listed: set[str] = set()
+    for part in parts["inventory.parquet"]:
+        found["inventory"].add_file(part, lambda rows: _unlisted(rows, listed))
+    for name in ("skipped", "boxes", "masks"):
+        for part in parts[f"{name}.parquet"]:
+            found[name].add_file(part)
+    _write(found, outputs)
+
+
+def _write(found: Mapping[str, Collected], outputs: Mapping[str, Path | str]) -> None:
+    for name, table in found.items():
+        table.write(values=outputs["pixels"] if name == "prepared" else None)
+
+
+def _unlisted(rows: pa.Table, listed: set[str]) -> pa.Table:
+    """The rows of `inventory` whose file is not `listed` yet; it is, now: shards may share a container."""
+    new = [path not in listed for path in rows["path"].to_pylist()]
+    listed.update(rows["path"].to_pylist())
+    return rows.filter(pa.array(new, pa.bool_()))
+
+
+def _rows(
+    row: tuple, decoded: Decoded, sides: list[int], how: Preparation, store: arrays.Writer
+) -> dict[str, list[dict]]:
+    """What one image adds to each table; its grids are appended to `store`."""
+    said = (("prepare", decoded.reason), ("reading", decoded.note))
+    tissue = decoded.tissue
+    file = {"path": decoded.file, "bytes": decoded.bytes, "sha256": decoded.sha256}
     return {
-        name: pd.DataFrame(found, columns=list(tables.SCHEMAS[name].columns)).assign(dataset=dataset)
-        for name, found in rows.items()
+        "prepared": _stored(row.image, GEOMETRY_OF_SPLIT[row.split], sides, decoded, store),
+        "inventory": [file] if decoded.sha256 else [],
+        "skipped": [
+            {"stage": stage, "item": row.image, "path": row.path, "reason": reason}
+            for stage, reason in said
+            if reason
+        ],
+        "boxes": [] if tissue is None else [_box(row.image, how.find, tissue)],
+        "masks": [] if tissue is None else [_mask(row.image, how.find, tissue)],
     }
 
 

@@ -96,15 +96,25 @@ def score(
     reference once per map, with reference "". A row holds a value with status `ok`, or none with the status
     it inherits, `missing` (no reference) or `undefined`, and the reason.
     """
-    asked, rows = Asked(names), []
+    return table(maps_of, list(rows_of(images, readings, saliency, references, names)))
+
+
+def rows_of(
+    images: pd.DataFrame,
+    readings: Sequence[str],
+    saliency: Callable[[str, str], Answer],
+    references: Sequence[Reference],
+    names: Sequence[str],
+) -> Iterator[tuple]:
+    """The rows of `score` as `table` takes them, image by image."""
+    asked = Asked(names)
     for image in images.itertuples():
         targets = [*(target(reference, image.image) for reference in references), ALONE]
         for reading in readings:
             ranked = rank(saliency(image.image, reading))
             for each in targets:
                 key = (reading, image.image, image.subject, each.name)
-                rows += (key + row for row in score_target(each, ranked, asked))
-    return table(maps_of, rows)
+                yield from (key + row for row in score_target(each, ranked, asked))
 
 
 def table(maps_of: MapsOf, rows: Sequence[tuple]) -> pd.DataFrame:

@@ -6,11 +6,12 @@ import torch
 
 from sightline import tables
 from sightline.attribution import maps, store
-from sightline.attribution.batches import Batch, plan, shard
+from sightline.attribution.batches import Batch, plan
 from sightline.attribution.maps import Explained, Explanation, Maps, Method, classes
 from sightline.errors import ConfigError, IntegrityError
 from sightline.frames import Frame
 from sightline.models.architectures import ag_sononet
+from sightline.shards import Shard
 
 LABELS = ("zebra", "ant", "fox")  # not in alphabetical order: the store must keep the model's
 GRADCAM = Method("gradcam")
@@ -55,13 +56,13 @@ def test_batches_hold_one_shape_each_and_do_not_depend_on_the_order_given():
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 7])
 def test_shards_are_whole_batches_and_together_all(count):
     batches = plan(INPUTS, 4)
-    assert [batch for index in range(count) for batch in shard(batches, index, count)] == batches
+    assert [batch for index in range(count) for batch in Shard(index, count).of(batches)] == batches
 
 
 @pytest.mark.parametrize(("index", "count"), [(2, 2), (-1, 3), (0, 0)])
 def test_a_shard_that_there_is_not(index, count):
     with pytest.raises(ConfigError, match="shard"):
-        shard(plan(INPUTS, 4), index, count)
+        Shard(index, count)
 
 
 def test_a_batch_holds_an_image():
@@ -108,7 +109,7 @@ def test_every_image_target_and_source_is_a_row(tmp_path):
 def test_shards_joined_are_the_bytes_of_one_job(tmp_path):
     batches = plan(INPUTS, 3)
     whole, _ = written(tmp_path, "whole", batches)
-    parts = [written(tmp_path, f"part{index}", shard(batches, index, 3))[0] for index in range(3)]
+    parts = [written(tmp_path, f"part{index}", Shard(index, 3).of(batches))[0] for index in range(3)]
     joined = tmp_path / "joined.parquet", tmp_path / "joined.npy"
     store.concatenate(parts, *joined)
     for one, other in zip(whole, joined):

@@ -15,7 +15,7 @@ from sightline.errors import ConfigError
 from sightline.explaining import Cell, Files, Setting
 from sightline.models.architectures import sononet16
 from sightline.models.inputs import explain_input
-from sightline.preparation import prepare
+from tests.unit.test_preparation import prepared_in
 
 LABELS = ("a", "b", "c")
 SPLITS = {"t1": "test", "t2": "test", "t3": "test", "v1": "validate", "v2": "validate", "n1": "train"}
@@ -49,12 +49,9 @@ def files(tmp_path_factory) -> Files:
         ],
         columns=["dataset", "image", "label", "value", "raw"],
     )
-    made = prepare(images, folder, [32], folder / "pixels.npy")
-    prepared, refused = made["prepared"], made["skipped"]
-    assert refused.empty
+    assert prepared_in(folder, images, folder, [32])["skipped"].empty
     tables.write("images", images, folder / "images.parquet")
     tables.write("labels", labels, folder / "labels.parquet")
-    tables.write("prepared", prepared, folder / "prepared.parquet", values=folder / "pixels.npy")
     torch.manual_seed(5)
     save_file(sononet16.build(3, width=2).state_dict(), folder / "weights.safetensors")
     names = ("weights.safetensors", "images.parquet", "labels.parquet", "prepared.parquet", "pixels.npy")

@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from sightline import tables
+from sightline import preparation, tables
 from sightline.errors import DatasetError, TableError
 from sightline.frames import Frame, resample
 from sightline.grids import explain_grid, train_grid
 from sightline.pictures import read_grey
-from sightline.preparation import check_inputs, prepare
+from sightline.preparation import check_inputs
 from sightline.prepared import open_store
 
 SMOOTH = np.add.outer(np.arange(90), 1.5 * np.arange(70)).astype(np.uint8)  # (90, 70), no wrap
@@ -99,10 +99,21 @@ def folder(tmp_path: Path) -> tuple[Path, pd.DataFrame]:
     return tmp_path, images_table(rows)
 
 
+def files_in(folder: Path) -> dict[str, Path]:
+    """The outputs of rule `prepare`, in `folder`."""
+    names = {output: folder / f"{table}.parquet" for table, output in preparation.OUTPUTS.items()}
+    return names | {"pixels": folder / "pixels.npy"}
+
+
+def prepared_in(folder: Path, images: pd.DataFrame, root: Path, sides: list[int], **how) -> dict:
+    """The tables by name that `prepare` writes into `folder`."""
+    files = files_in(folder)
+    preparation.prepare(images, root, sides, files, **how)
+    return {table: tables.read(table, files[output]) for table, output in preparation.OUTPUTS.items()}
+
+
 def run(images: pd.DataFrame, root: Path, store: Path, sides: list[int], workers: int = 1) -> tuple:
-    made = prepare(images, root, sides, store / "pixels.npy", workers=workers)
-    for name, frame in made.items():
-        tables.conform(name, frame, "test")
+    made = prepared_in(store, images, root, sides, workers=workers)
     assert made["boxes"].empty and made["masks"].empty  # nothing was looked for
     return made["prepared"], made["inventory"], made["skipped"]
 

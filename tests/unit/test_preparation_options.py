@@ -13,16 +13,16 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from sightline import grids, pictures, tables
+from sightline import grids, pictures
 from sightline.datasets import rle
 from sightline.errors import ConfigError
 from sightline.frames import Frame, resample, scoring_frame
-from sightline.preparation import Preparation, prepare
+from sightline.preparation import Preparation
 from sightline.prepared import Store
 from sightline.study import preparing
 from tests.unit import dicom_files
 from tests.unit.test_breast import film, labelled, overlap, truth
-from tests.unit.test_preparation import images_table
+from tests.unit.test_preparation import images_table, prepared_in
 
 EVERY = [
     Preparation(fit=fit, find="breast", crop=crop, orient=orient)
@@ -34,9 +34,7 @@ EVERY = [
 
 def run(images: pd.DataFrame, root: Path, how: Preparation, sides=(64,), workers: int = 1):
     """(tables, store) of a preparation."""
-    made = prepare(images, root, list(sides), root / "out" / "pixels.npy", how, workers)
-    for name, table in made.items():
-        tables.conform(name, table, "test")
+    made = prepared_in(root / "out", images, root, list(sides), how=how, workers=workers)
     return made, Store(made["prepared"], np.load(root / "out" / "pixels.npy"))
 
 
@@ -256,13 +254,13 @@ def test_bytes_do_not_depend_on_workers(tmp_path):
 MEMORY = """
 import resource, sys
 from pathlib import Path
-from tests.unit.test_preparation import images_table
-from sightline.preparation import Preparation, prepare
+from tests.unit.test_preparation import images_table, prepared_in
+from sightline.preparation import Preparation
 folder, count = Path(sys.argv[1]), int(sys.argv[2])
 images = images_table([(f"{number}.dcm", "test", (2200, 1800)) for number in range(count)])
 how = Preparation(find="breast", crop=True)
 if count:
-    made = prepare(images, folder, [64], folder / "out.npy", how)
+    made = prepared_in(folder / "out", images, folder, [64], how=how)
     assert len(made["prepared"]) == count
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """

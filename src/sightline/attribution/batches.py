@@ -31,10 +31,3 @@ def plan(inputs: Mapping[str, Frame], size: int) -> list[Batch]:
         groups[shape][i : i + size] for shape in sorted(groups) for i in range(0, len(groups[shape]), size)
     ]
     return [Batch(tuple(part), tuple(inputs[image] for image in part)) for part in parts]
-
-
-def shard(batches: list[Batch], index: int, count: int) -> list[Batch]:
-    """Shard `index` (from 0) of `count`: consecutive whole batches; all shards in order are `batches`."""
-    if not 0 <= index < count:
-        raise ConfigError(f"shard {index} of {count}; expected 0 to {count - 1}")
-    return batches[index * len(batches) // count : (index + 1) * len(batches) // count]

@@ -11,6 +11,7 @@ import pandas as pd
 
 from sightline import arrays, tables
 from sightline.attribution.readings import Source
+from sightline.collected import Collected, shifted
 from sightline.errors import IntegrityError
 from sightline.frames import Frame
 
@@ -31,21 +32,19 @@ def write(
     seed, condition and method. A map with a value that is not finite is a `failed` row that counts them.
     Nothing is left behind where an explanation raises.
     """
-    rows: list[dict] = []
-    outputs: list[dict] = []
-    keys = {key: identity[key] for key in ("dataset", "model", "seed", "condition")}
+    table = Collected("maps", table_path)
+    images: list[str] = []
+    logits = [np.empty((0, len(labels)))]
     with arrays.Writer(values_path, np.float32) as writer:
         for explanation in explanations:
-            rows += [identity | row for row in _rows(explanation, writer)]
+            table.add([identity | row for row in _rows(explanation, writer)])
             if explanation.outputs is not None:
-                for image, logits in zip(explanation.batch.images, explanation.outputs):
-                    outputs += [
-                        keys | {"image": image, "label": label, "logit": float(logit)}
-                        for label, logit in zip(labels, logits, strict=True)
-                    ]
-    frame = pd.DataFrame(rows, columns=list(tables.SCHEMAS["maps"].columns))
-    tables.write("maps", frame, table_path, values=values_path)
-    return pd.DataFrame(outputs, columns=[*keys, "image", "label", "logit"])
+                images += explanation.batch.images
+                logits.append(explanation.outputs.astype(np.float64))
+    table.write(values=values_path)
+    keys = {key: identity[key] for key in ("dataset", "model", "seed", "condition")}
+    said = {"image": np.repeat(np.array(images, dtype=object), len(labels)), "label": [*labels] * len(images)}
+    return pd.DataFrame(keys | said | {"logit": np.concatenate(logits).ravel()})
 
 
 def _rows(explanation: Explanation, writer: arrays.Writer) -> Iterable[dict]:
@@ -88,14 +87,12 @@ def concatenate(
     parts: Sequence[tuple[str | Path, str | Path]], table_path: str | Path, values_path: str | Path
 ) -> None:
     """Join the (table, values) of consecutive shards: the same bytes as one job over all their batches."""
-    found = []
+    table = Collected("maps", table_path)
     with arrays.Writer(values_path, np.float32) as writer:
         for part_table, part_values in parts:
-            rows = tables.read("maps", part_table)
-            rows["offset"] = rows["offset"].astype("Int64") + writer.append(arrays.open_flat(part_values))
-            found.append(rows)
-    frame = pd.concat(found, ignore_index=True) if found else tables.empty("maps")
-    tables.write("maps", frame, table_path, values=values_path)
+            moved = writer.append_file(part_values)
+            table.add_file(part_table, lambda rows, moved=moved: shifted(rows, moved))
+    table.write(values=values_path)
 
 
 class MapStore:

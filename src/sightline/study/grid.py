@@ -20,7 +20,7 @@ from sightline.errors import ConfigError
 from sightline.modules import full_name
 from sightline.study import artifacts as study_artifacts
 from sightline.study import names as study_names
-from sightline.study import preparing
+from sightline.study import preparing, sharding
 from sightline.study import training as study_training
 
 ADAPTERS = "sightline.datasets"
@@ -149,7 +149,8 @@ class Study:
     def jobs(self) -> int:
         """About how many jobs the study has: per dataset, model and seed, cell, and at its end."""
         cells = 2 * (len(self.cells) + len(study_artifacts.cells(self))) + len(self.probed_cells)
-        return 8 * len(self.datasets) + len(self.trained) + cells + len(self.agreement_jobs) + 8
+        ends = len(self.agreement_jobs) + 8
+        return 8 * len(self.datasets) + len(self.trained) + cells + ends + sharding.jobs(self)
 
     @cached_property
     def _choices(self) -> dict[Cell, dict[str, Any]]:

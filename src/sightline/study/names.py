@@ -81,7 +81,7 @@ def check(study: Study) -> None:
     if study.jobs > limit:
         raise ConfigError(
             f"config: the study has about {study.jobs} jobs, limits.max_jobs allows {limit}; "
-            "drop axes from its runs, or raise the limit"
+            "drop axes from its runs, cut them into fewer limits.shards, or raise the limit"
         )
 
 

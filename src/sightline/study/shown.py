@@ -6,6 +6,7 @@ from typing import Any
 
 from sightline import options
 from sightline.study import artifacts as study_artifacts
+from sightline.study import sharding
 from sightline.study import strata as study_strata
 from sightline.study.grid import Cell, Study
 
@@ -89,7 +90,7 @@ def published_config(study: Study) -> dict[str, Any]:
         name: one if kept or one["redistributable"] else _nameless(one)
         for name, one in study.config["datasets"].items()
     }
-    return study.config | {"datasets": datasets}
+    return study.config | {"datasets": datasets, "limits": sharding.limits_that_tell(study)}
 
 
 def _nameless(dataset: dict[str, Any]) -> dict[str, Any]:
