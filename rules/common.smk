@@ -7,7 +7,7 @@ ROOT = Path(workflow.basedir).parent
 SOURCE = ROOT / "src"
 sys.path.insert(0, str(SOURCE))
 
-from sightline import provenance, runs, seals
+from sightline import provenance, runs, seals, wanted
 from sightline.study import artifacts as study_artifacts
 from sightline.study import costs as study_costs
 from sightline.study import downloads as study_downloads
@@ -267,10 +267,9 @@ def stamp_every_rule():
     """Give every rule the fingerprint of the code that its jobs run, and hold results against their seals."""
     for stage in workflow.rules:
         if stage.script:
-            script = ROOT / "scripts" / Path(stage.script).name
 
-            def code(wildcards, script=script, name=stage.name):
-                return provenance.fingerprint(script, ROOT, tuple(modules_of(name, wildcards)))
+            def code(wildcards, stage=stage):
+                return provenance.fingerprint(*code_of(stage, wildcards))
 
             def stale(wildcards, stage=stage):
                 return force_if_stale(stage, wildcards)
@@ -285,17 +284,34 @@ def force_if_stale(stage, wildcards):
     Consulted as an input that is always empty: Snakemake asks for a job's inputs before it decides what to run.
     """
     if workflow.is_main_process:
-        workflow.dag.forcefiles |= {path for path in stale_outputs(stage, wildcards) if seals.made_by(path)}
+        outputs, params = outputs_of(stage, wildcards), params_of(stage, wildcards)
+        workflow.dag.forcefiles |= {
+            path for path in outputs if seals.seal_path(path).exists() and seals.why_stale(path, params)
+        }
+        log = [str(file.apply_wildcards(wildcards)) for file in stage.log]
+        wanted.note(stage.name, outputs, log[0], params, lambda: provenance.parts(*code_of(stage, wildcards)))
     return []
+
+
+def code_of(stage, wildcards):
+    """The script of a job, the project's folder and the modules that the job picks by name."""
+    return ROOT / "scripts" / Path(stage.script).name, ROOT, tuple(modules_of(stage.name, wildcards))
+
+
+def params_of(stage, wildcards):
+    """A job's params by name."""
+    return {name: value(wildcards) if callable(value) else value for name, value in stage.params._allitems()}
+
+
+def outputs_of(stage, wildcards):
+    """The paths of a job's outputs."""
+    return [str(output.apply_wildcards(wildcards)) for output in stage.output]
 
 
 def stale_outputs(stage, wildcards):
     """The outputs of a job that are not there, or not as its params and code would make them."""
-    params = {
-        name: value(wildcards) if callable(value) else value for name, value in stage.params._allitems()
-    }
-    outputs = [str(output.apply_wildcards(wildcards)) for output in stage.output]
-    return [path for path in outputs if seals.why_stale(path, params)]
+    params = params_of(stage, wildcards)
+    return [path for path in outputs_of(stage, wildcards) if seals.why_stale(path, params)]
 
 
 def forecast(rule_name):
