@@ -125,11 +125,11 @@ class Cell:
         )
 
     def load(self, batch: Batch) -> Tensor:
-        """The batch's pixels under the condition, normalised (B, 3, H, W)."""
+        """The batch's pixels under the condition, normalised (B, 3, H, W), on the device."""
         stored = self._stored(batch.images)
         coloured = stored.ndim == 4  # pictures: grey ones have three axes
         seed = self.setting.study_seed
-        return explain_input(self.condition.pixels(stored, batch.images, seed, coloured))
+        return explain_input(self.condition.pixels(stored, batch.images, seed, coloured), self._device)
 
     def _stored(self, images: Sequence[str]) -> np.ndarray:
         """The pixels (B, H, W) or (B, H, W, 3) as they are."""
@@ -181,7 +181,7 @@ class Cell:
     def _unaltered(self, images: Sequence[str]) -> np.ndarray:
         """What the trained network says (B, n) of the images as they are."""
         with torch.no_grad():
-            pixels = explain_input(self._stored(images)).to(self._device)
+            pixels = explain_input(self._stored(images), self._device)
             return self._before(pixels).float().cpu().numpy()
 
     def _embeddings(self) -> Tensor:

@@ -62,14 +62,27 @@ def draw(shapes: np.ndarray, limits: Augmentation, generator: np.random.Generato
     return Affine(angle, move, scale, flip, shear, aspect)
 
 
-def transform(
-    images: Sequence[np.ndarray], side: int, affine: Affine, fill: int, device: str | torch.device = "cpu"
-) -> Tensor:
-    """Images turned, scaled and moved about their centres, cropped to a square, flipped: (B, side, side).
+@dataclass(frozen=True)
+class Crops:
+    """B stored images, uint8, one after the other, and where the pixels of their crops lie in them.
 
-    uint8 (H, W) or (H, W, 3) in, of any shapes of at least `side`; uint8 out, on `device`, colours as the
-    last axis, by nearest neighbour. The whole batch is one look-up: every output pixel computes its source,
-    none that the crop drops.
+    A crop's pixel (i, j) of image b is `x_of_row[b, i] + x_of_column[b, j]` from the left, rounded down, and
+    likewise from the top. All of it on one device, small beside the crops: what travels to a GPU.
+    """
+
+    pixels: Tensor  # (P,), or (P, 3) of colours
+    x_of_row: Tensor  # (B, side) each, float32
+    x_of_column: Tensor
+    y_of_row: Tensor
+    y_of_column: Tensor
+    shapes: Tensor  # (B, 2), int32, height and width
+    starts: Tensor  # (B,), int32, of each image in `pixels`
+
+
+def crops(images: Sequence[np.ndarray], side: int, affine: Affine) -> Crops:
+    """The crops of `images` (uint8 (H, W) or (H, W, 3), of any shapes of at least `side`), on the host.
+
+    Images are turned, scaled and moved about their centres, cropped to a square, flipped.
     """
     shapes = np.array([image.shape[:2] for image in images])  # (B, 2) as height, width
     if shapes.min() < side:
@@ -86,44 +99,57 @@ def transform(
     cosine, sine = np.cos(turn), np.sin(turn)
     across, down = affine.scale, affine.scale * affine.aspect
     # the inverse affine map is a row's part plus a column's part
-
-    def plane(rows: np.ndarray, columns: np.ndarray) -> Tensor:  # (B, side, side), indices into the source
-        total = _floats(rows, device)[:, :, None] + _floats(columns, device)[:, None, :]
-        return total.floor_().int()
-
     from_y, from_x = (sine + lean * cosine) / down, (cosine - lean * sine) / across
-    source_x = plane(from_y[:, None] * y + shapes[:, 1:] / 2, from_x[:, None] * x)
-    source_y = plane((cosine / down)[:, None] * y + shapes[:, :1] / 2, (-sine / across)[:, None] * x)
-    height, width = (torch.as_tensor(shapes[:, axis], dtype=torch.int32, device=device) for axis in (0, 1))
-    height, width = height[:, None, None], width[:, None, None]
-    outside = (source_x < 0) | (source_x >= width) | (source_y < 0) | (source_y >= height)
     colours = images[0].shape[2:]  # () or (3,)
-    flat = np.concatenate([np.reshape(image, (-1, *colours)) for image in images])
-    pixels = torch.as_tensor(flat, device=device)
-    offsets = np.concatenate([[0], np.cumsum(shapes.prod(axis=1))[:-1]])
-    index = (
-        source_y.mul_(width).add_(source_x)
-        + torch.as_tensor(offsets, dtype=torch.int32, device=device)[:, None, None]
+    return Crops(
+        torch.from_numpy(np.concatenate([np.reshape(image, (-1, *colours)) for image in images])),
+        _floats(from_y[:, None] * y + shapes[:, 1:] / 2),
+        _floats(from_x[:, None] * x),
+        _floats((cosine / down)[:, None] * y + shapes[:, :1] / 2),
+        _floats((-sine / across)[:, None] * x),
+        torch.from_numpy(shapes.astype(np.int32)),
+        torch.from_numpy(np.concatenate([[0], np.cumsum(shapes.prod(axis=1))[:-1]]).astype(np.int32)),
     )
+
+
+def look_up(found: Crops, fill: int) -> Tensor:
+    """The pixels of the crops, uint8 (B, side, side[, 3]), by nearest neighbour; `fill` outside an image.
+
+    The whole batch is one look-up on the device of `found`: every output pixel computes its source, none that
+    the crop drops. Additions and rounding down are the same on every device.
+    """
+    source_x = (found.x_of_row[:, :, None] + found.x_of_column[:, None, :]).floor_().int()  # (B, side, side)
+    source_y = (found.y_of_row[:, :, None] + found.y_of_column[:, None, :]).floor_().int()
+    height, width = (found.shapes[:, axis, None, None] for axis in (0, 1))
+    outside = (source_x < 0) | (source_x >= width) | (source_y < 0) | (source_y >= height)
+    index = source_y.mul_(width).add_(source_x) + found.starts[:, None, None]
     index.masked_fill_(outside, 0)
-    return pixels[index].masked_fill_(outside[..., None] if colours else outside, fill)
+    coloured = found.pixels.ndim == 2
+    return found.pixels[index].masked_fill_(outside[..., None] if coloured else outside, fill)
+
+
+def transform(images: Sequence[np.ndarray], side: int, affine: Affine, fill: int) -> Tensor:
+    """`images` altered and cropped: uint8 (B, side, side[, 3])."""
+    return look_up(crops(images, side, affine), fill)
+
+
+def drawn_crops(
+    images: Sequence[np.ndarray], side: int, limits: Augmentation, generator: np.random.Generator
+) -> Crops:
+    """The crops of stored images (uint8, no side below `side`), altered at random within `limits`.
+
+    `generator` alone decides what is drawn.
+    """
+    shapes = np.array([image.shape[:2] for image in images])
+    return crops(images, side, draw(shapes, limits, generator))
 
 
 def training_input(
-    images: Sequence[np.ndarray],
-    side: int,
-    limits: Augmentation,
-    generator: np.random.Generator,
-    device: str | torch.device = "cpu",
+    images: Sequence[np.ndarray], side: int, limits: Augmentation, generator: np.random.Generator
 ) -> Tensor:
-    """The network's input (B, 3, side, side) for stored images (uint8, no side below `side`), augmented.
-
-    `generator` alone decides what is drawn, within `limits`.
-    """
-    shapes = np.array([image.shape[:2] for image in images])
-    affine = draw(shapes, limits, generator)
-    return normalise(transform(images, side, affine, limits.fill, device))
+    """The network's input (B, 3, side, side) for stored images, altered as by `drawn_crops`."""
+    return normalise(look_up(drawn_crops(images, side, limits, generator), limits.fill))
 
 
-def _floats(values: np.ndarray, device: str | torch.device) -> Tensor:
-    return torch.as_tensor(values.astype(np.float32), device=device)
+def _floats(values: np.ndarray) -> Tensor:
+    return torch.from_numpy(values.astype(np.float32))

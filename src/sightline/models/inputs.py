@@ -15,9 +15,13 @@ def explain_input(images: np.ndarray, device: str | torch.device = "cpu") -> Ten
 
 
 def normalise(pixels: Tensor) -> Tensor:
-    """Grey values (B, H, W) or colours (B, H, W, 3), uint8, as normalised channels (B, 3, H, W), float32."""
-    scaled = pixels.float() / 255
+    """Grey values (B, H, W) or colours (B, H, W, 3), uint8, as normalised channels (B, 3, H, W), float32.
+
+    The same on every device: divisors are tensors, for a GPU multiplies by the inverse of a number.
+    """
+    white, *deviations = (torch.full((), value, device=pixels.device) for value in (255.0, *DEVIATION))
+    scaled = pixels.float() / white
     channels = [scaled] * len(MEAN) if scaled.ndim == 3 else scaled.unbind(dim=-1)
     return torch.stack(
-        [(values - mean) / deviation for values, mean, deviation in zip(channels, MEAN, DEVIATION)], dim=1
+        [(values - mean) / deviation for values, mean, deviation in zip(channels, MEAN, deviations)], dim=1
     )

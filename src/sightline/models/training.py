@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,14 +13,15 @@ import torch
 from torch import Tensor, nn
 
 from sightline.errors import ConfigError
-from sightline.models import optimization, trainable
-from sightline.models.augmentation import training_input
+from sightline.models import feeding, optimization, trainable
 from sightline.models.checkpoint import State, read_checkpoint, write_checkpoint
 from sightline.models.examples import Examples
-from sightline.models.loss import class_weights, known_count, masked_loss, right
+from sightline.models.loss import class_weights, masked_loss, right
 from sightline.models.recipe import Recipe
 from sightline.models.validation import judge
 from sightline.randomness import derived_seed, generator
+
+FETCHED = 32  # steps between two looks at the loss, each of which waits for the device
 
 
 @dataclass(frozen=True)
@@ -150,31 +151,49 @@ def _pass(
 
     And the share of right answers, where the loss is categorical; both as the network was at each step.
     """
-    network, device = state.network.train(), weights.device
     torch.manual_seed(derived_seed(int(drawn.integers(2**62)), "dropout"))  # for architectures that draw
-    order = drawn.permutation(len(train))
-    total, known, correct = 0.0, 0.0, 0
-    for indices in _steps(order, recipe.batch * recipe.accumulate):
-        images = training_input(train.pixels(indices), recipe.side, recipe.augmentation, drawn, device)
-        targets = torch.from_numpy(train.targets[indices]).to(device)
-        count = known_count(targets, recipe.loss)
+    order = _steps(drawn.permutation(len(train)), recipe.batch * recipe.accumulate)
+    with closing(feeding.steps(train, recipe, order, drawn, weights.device)) as steps:
+        return learn(state, steps, recipe, weights)
+
+
+def learn(state: State, steps: Iterable[feeding.Step], recipe: Recipe, weights: Tensor) -> dict[str, float]:
+    """Follow the gradients of `steps`: the mean loss over what is known, and the share of right answers.
+
+    The latter where the loss is categorical. Numbers are fetched from the device now and then alone, since to
+    fetch one is to wait for it.
+    """
+    network, device = state.network.train(), weights.device
+    total, known, correct = 0.0, 0, torch.zeros((), dtype=torch.int64, device=device)
+    losses: list[tuple[Tensor, int]] = []
+    for number, step in enumerate(steps, 1):
         state.optimizer.zero_grad()
-        for part in parts(len(indices), recipe.batch):
+        for part in parts(len(step.images), recipe.batch):
             with torch.autocast(
                 device.type, getattr(torch, recipe.precision), enabled=recipe.precision != "float32"
             ):
-                output = network(images[part].contiguous(memory_format=torch.channels_last)).float()
-            loss, _ = masked_loss(output, targets[part], weights, recipe.loss, count)
+                output = network(step.images[part].contiguous(memory_format=torch.channels_last)).float()
+            loss, _ = masked_loss(output, step.targets[part], weights, recipe.loss, step.count)
             state.scaler.scale(loss).backward()
-            total += loss.item() * count.item()
+            losses.append((loss.detach(), step.known))
             if recipe.loss == "categorical":
-                correct += right(output, targets[part]).item()
+                correct += right(output, step.targets[part])
         _step(state, recipe.optimizer)
-        known += count.item()
-        if not np.isfinite(total):
-            break
-    mean = {"train_loss": total / max(known, 1.0)}
-    return mean | ({"train_accuracy": correct / max(known, 1.0)} if recipe.loss == "categorical" else {})
+        known += step.known
+        if number % FETCHED == 0:
+            total, losses = _added(total, losses), []
+            if not np.isfinite(total):
+                break
+    mean = {"train_loss": _added(total, losses) / max(known, 1)}
+    return mean | ({"train_accuracy": correct.item() / max(known, 1)} if recipe.loss == "categorical" else {})
+
+
+def _added(total: float, losses: list[tuple[Tensor, int]]) -> float:
+    """`total` and, in their order, mean losses times what they are means over."""
+    values = torch.stack([loss for loss, _ in losses]).tolist() if losses else []
+    for value, (_, count) in zip(values, losses):
+        total += value * count
+    return total
 
 
 def _steps(order: np.ndarray, images: int) -> list[np.ndarray]:
