@@ -158,7 +158,7 @@ def flat(path):
 of_cell = {
     "study_seed": study.seed,
     "architecture": lambda wildcards: study.models[wildcards.model]["architecture"],
-    "arguments": lambda wildcards: study.models[wildcards.model]["arguments"],
+    "arguments": lambda wildcards: study_training.built_with(study, wildcards.model),
     "labels": lambda wildcards: study.labels_of(wildcards.model),
     "side": lambda wildcards: study.recipe_of(wildcards.model)["side"],
     "condition": lambda wildcards: study.conditions[wildcards.condition],

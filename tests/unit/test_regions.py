@@ -104,7 +104,8 @@ def test_images_without_a_region_say_why():
     )
     assert rows["status"].tolist() == ["not_applicable"] * 2 and values == [None, None]
     assert rows["reason"].iloc[0] == (
-        "the image has boxes 'finding', but none labelled 'Mass': change label of the reference to take them in"
+        "the image has boxes 'finding', but none labelled 'Mass': "
+        "change label of the reference to take them in"
     )
     of_nobody = {"of": "finding", "source": "box", "reader": "", "min_certainty": 2}
     rows, _ = rendered(of_nobody, boxes({"reader": "r1", "certainty": 3.0}), masks())

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from sightline import options
 from sightline.errors import ConfigError
 from sightline.study import costs as study_costs
 from sightline.study import training as study_training
-from sightline.study.grid import Cell, Study
+from sightline.study.grid import ARCHITECTURES, Cell, Study
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
@@ -224,3 +225,25 @@ def test_a_phantom_has_the_options_of_its_datasets_adapter(adapter, option):
     assert phantom["marker"]["corner"] == "lower right"
     with pytest.raises(ConfigError, match="datasets.cxr.phantom.dwell"):
         study(**changes | {"datasets.cxr.phantom": {"dwell": 0.5}})
+
+
+def test_what_matters_to_a_trainings_start_alone_reruns_nothing_that_explains():
+    changes = {
+        "models.small.architecture": {"name": "timm", "arguments": {"model": "resnet18"}},
+        "methods.gradcam.layers": ["last"],
+        "training_conditions": {"half": ROAR},
+        "models.masked": TINY["models"]["small"] | {"training_condition": "half"},
+    }
+    first = study(**changes)
+    changed = study(**changes, **{"models.small.architecture.arguments.unreachable": "error"})
+    assert changed.models["small"]["arguments"] != first.models["small"]["arguments"]  # what trains is told
+    for of in (
+        lambda one: study_training.built_with(one, "small"),
+        study_costs.models,
+        lambda one: study_training.masking_of(one, "masked"),
+    ):
+        assert of(changed) == of(first)
+    assert study_training.built_with(first, "small")["weights"] == "random"
+    for name in options.available(ARCHITECTURES):
+        stated = options.read(f"{ARCHITECTURES}.{name}")
+        assert {*stated.get("OF_START", ())} <= set(stated["OPTIONS"])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from sightline.study import training as study_training
+
 Study = Any  # a `sightline.study.grid.Study`
 
 
@@ -16,7 +18,8 @@ def datasets(study: Study) -> dict[str, str]:
 def models(study: Study) -> dict[str, dict]:
     """The models that explain something, as they are built, with their labels and side."""
     return {
-        name: {key: study.models[name][key] for key in ("architecture", "arguments")}
+        name: {"architecture": study.models[name]["architecture"]}
+        | {"arguments": study_training.built_with(study, name)}
         | {"labels": study.labels_of(name), "side": study.recipe_of(name)["side"]}
         for name in sorted({cell.model for cell in study.cells})
     }

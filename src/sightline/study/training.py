@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from sightline import options
 from sightline.errors import ConfigError
+from sightline.modules import full_name
 
 Study = Any  # a `sightline.study.grid.Study`
 
@@ -19,6 +21,14 @@ def condition_of(study: Study, model: str) -> dict | None:
     """How the images that train `model` are altered, or None."""
     name = study.config["models"][model]["training_condition"]
     return None if name is None else study.config["training_conditions"][name]
+
+
+def built_with(study: Study, model: str) -> dict[str, Any]:
+    """The arguments with which a trained `model` is built again: without those of its start alone."""
+    chosen = study.models[model]
+    stated = options.read(full_name("sightline.models.architectures", chosen["architecture"]))
+    left_out = stated.get("OF_START", ())
+    return {name: value for name, value in chosen["arguments"].items() if name not in left_out}
 
 
 def exclusive(study: Study, model: str) -> bool:
@@ -76,7 +86,8 @@ def masking_of(study: Study, model: str) -> dict:
     kind = TARGETS.get(reading["classes"], "all_classes" if reading["classes"] in MIXES else "classes")
     setting = {
         "study_seed": study.seed,
-        **{name: study.models[base][name] for name in ("architecture", "arguments")},
+        "architecture": study.models[base]["architecture"],
+        "arguments": built_with(study, base),
         "labels": study.labels_of(base),
         "side": study.recipe_of(base)["side"],
         "condition": {"kind": "clean", "options": {}},

@@ -85,6 +85,9 @@ OPTIONS = {
 }
 
 
+OF_START = ("unreachable",)  # matters to `start` alone: what explains a model reruns for no change of it
+
+
 def build(
     outputs: int,
     model: str,
