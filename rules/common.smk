@@ -12,6 +12,7 @@ from sightline.study import artifacts as study_artifacts
 from sightline.study import costs as study_costs
 from sightline.study import downloads as study_downloads
 from sightline.study import references as study_references
+from sightline.study import resources as study_resources
 from sightline.study import shown as study_shown
 from sightline.study import stability as study_stability
 from sightline.study import strata as study_strata
@@ -276,6 +277,32 @@ def stamp_every_rule():
 
             stage.set_params(code=code)
             stage.set_input(stale=stale)
+
+
+def size_every_rule():
+    """Give every rule what its jobs ask a cluster for, but for what `--set-resources` says of it."""
+    for stage in workflow.rules:
+        computing = dict(stage.params._allitems()).get("threads")
+
+        def cores(wildcards, threads, computing=computing):
+            return study_resources.cores(threads, computing)
+
+        def asked(what, name=stage.name):
+            def size(wildcards, input, attempt, threads):
+                work = study_resources.measured(study, Path(f"results/{study.name}"), input, threads)
+                return what(name, work, attempt)
+
+            return size
+
+        own = workflow.resource_settings.overwrite_resources.get(stage.name, {})
+        sized = {
+            "mem_mb": asked(study_resources.megabytes),
+            "runtime": asked(study_resources.minutes),
+            "cpus_per_task": cores,
+        }
+        if "device" in stage.resources:
+            sized["gpu"] = study_resources.gpus(stage.resources["device"].raw)
+        stage.resources.update({name: value for name, value in sized.items() if name not in own})
 
 
 def force_if_stale(stage, wildcards):
