@@ -33,7 +33,7 @@ NUMERIC, THREADPOOL = ("numpy", "scipy.linalg", "cv2", "torch", "pyarrow"), "thr
 LOG_SECONDS, TERMINAL_SECONDS = 5.0, 30.0  # between two lines of progress
 GATES = ("checked", "planned")  # names of inputs that open the way for a job and are not read by it
 _terminal: list[TextIO] = []  # the real stderr, while a job's output goes to its log
-_childrens_devices: list[str] = []
+_childrens_devices: list[dict[str, object]] = []
 
 
 def paths(files: Any) -> list[Path]:
@@ -185,12 +185,12 @@ def within(limits: limited.Limits, work: Callable[[], object], made: Any = ()) -
     What it wrote half of the files `made` is removed where it is ended. Raises what `limited.run` raises.
     """
 
-    def told() -> str:
+    def told() -> dict[str, object]:
         work()
         return _device()
 
     try:
-        _childrens_devices.append(limited.run(told, limits))
+        _childrens_devices.append(limited.run(told, limits, _device_peak_bytes))
     except limited.Ended:
         for path in paths(made):
             publishing.clear(path)
@@ -222,11 +222,31 @@ def _cpu_seconds() -> float:
     return spent.user + spent.system + spent.children_user + spent.children_system
 
 
-def _device() -> str:
+def _device() -> dict[str, object]:
+    """What this process, or a child within limits, computed on, by name; of a GPU its peak of memory, too."""
     torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
-        return torch.cuda.get_device_name()
-    return _childrens_devices[-1] if _childrens_devices else "cpu"
+    if torch is not None and torch.cuda.is_initialized():
+        return {"device": torch.cuda.get_device_name(), "device_peak_bytes": _device_peak_bytes()}
+    return _childrens_devices[-1] if _childrens_devices else {"device": "cpu"}
+
+
+def _device_peak_bytes() -> int:
+    """The most memory of a GPU that tensors of this process held at once; 0 where it computed on none."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return 0
+    return max(torch.cuda.max_memory_allocated(index) for index in range(torch.cuda.device_count()))
+
+
+def _processor() -> str:
+    """The processor's name and how many cores this job may use."""
+    name = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                name = line.partition(":")[2].strip()
+                break
+    return f"{name}, {_cores()} cores"
 
 
 def costs_path(output: Path | str) -> Path:
@@ -273,7 +293,7 @@ def recorded(
             costs = {"seconds": time.monotonic() - start, "cpu_seconds": _cpu_seconds() - cpu}
             seals.seal(made, made_by)
             if made:
-                costs |= {"job": made[0].as_posix(), "peak_bytes": peak_bytes(), "device": _device()}
+                costs |= {"job": made[0].as_posix(), "peak_bytes": peak_bytes()} | _device()
                 costs = shards.summed(costs, [costs_path(part) for part in paths(joined)])
                 seals.write_json(costs_path(made[0]), costs)
             shards.remove(paths(joined))

@@ -7,11 +7,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from sightline import jobs, seals
 from sightline.errors import DatasetError
+from sightline.limited import Ended, Limits
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT / "src")}
@@ -45,6 +47,29 @@ def job(folder: Path, **given):
         "log": [folder / "logs/job.log"],
     }
     return jobs.recorded(**(usual | given))
+
+
+@pytest.mark.parametrize("limits", [Limits(), Limits(seconds=60)], ids=["here", "in a child"])
+def test_a_gpu_and_its_peak_of_memory_stand_among_the_costs(tmp_path, monkeypatch, limits):
+    peaks = [7_000_000, 0]
+    cuda = SimpleNamespace(
+        is_initialized=lambda: True,
+        device_count=lambda: 2,
+        get_device_name=lambda: "Card A",
+        max_memory_allocated=peaks.__getitem__,
+    )
+    monkeypatch.setattr(jobs, "_childrens_devices", [])
+    monkeypatch.setattr(jobs, "set_threads", lambda count: None)  # which would load the real one
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+    with job(tmp_path):
+        jobs.within(limits, lambda: (tmp_path / "out.csv").write_text("x"))
+        if limits:  # the parent touched no GPU
+            cuda.is_initialized = lambda: False
+    costs = json.loads(jobs.costs_path(tmp_path / "out.csv").read_text())
+    assert (costs["device"], costs["device_peak_bytes"]) == ("Card A", 7_000_000)
+    cuda.is_initialized, peaks[0] = lambda: True, 900_000_000_000
+    with pytest.raises(Ended, match="held 900 GB of a GPU's memory, more than 800 GB"):
+        jobs.within(Limits(memory_gb=800), lambda: None)
 
 
 def test_outputs_are_sealed_with_params_and_costs_lie_apart(tmp_path):

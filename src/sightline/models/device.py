@@ -53,14 +53,6 @@ def gpus() -> leases.Found:
     return found if found.listed else leases.numbered(torch.cuda.device_count())
 
 
-def peak_bytes() -> int:
-    """The most memory of a GPU that tensors of this process held at once; 0 where it computed on none."""
-    gpu = leases.held()
-    if gpu is None or not torch.cuda.is_initialized():
-        return 0
-    return torch.cuda.max_memory_allocated(gpu.index or 0)
-
-
 def _leased(wanted: tuple[leases.Gpu, ...], say: Callable[[str], object]) -> torch.device:
     """The device of the first of `wanted` that is free, which alone this process sees from now on."""
     if torch.cuda.is_initialized() and leases.held() is None:
