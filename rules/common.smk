@@ -188,15 +188,20 @@ def moving(wildcards):
     return study_stability.moving(study, wildcards.dataset, wildcards.agreement)
 
 
+def pictures_of(wildcards):
+    """The dataset whose pictures a job takes: its own, or the one that trains its model."""
+    return getattr(wildcards, "dataset", None) or study.models[wildcards.model]["train_on"]
+
+
 def cut_to(wildcards):
-    """The kind of region to which a dataset's pictures are cut; None for whole images."""
-    chosen = study.datasets[wildcards.dataset]["preparation"]
+    """The kind of region to which a job's pictures are cut; None for whole images."""
+    chosen = study.datasets[pictures_of(wildcards)]["preparation"]
     return chosen["find"] if chosen["crop"] else None
 
 
 def cuts(wildcards):
-    """The boxes to which a dataset's pictures are cut; nothing for whole images."""
-    return per_dataset(rules.prepare.output.boxes, [wildcards.dataset] if cut_to(wildcards) else [])
+    """The boxes to which a job's pictures are cut; nothing for whole images."""
+    return per_dataset(rules.prepare.output.boxes, [pictures_of(wildcards)] if cut_to(wildcards) else [])
 
 
 def per_artifact(pattern, drawn=True):

@@ -10,6 +10,7 @@ rule mask_images:
         labels=lambda wildcards: of_training_set(wildcards, rules.read_dataset.output.labels),
         prepared=lambda wildcards: of_training_set(wildcards, rules.prepare.output.table),
         pixels=flat(lambda wildcards: of_training_set(wildcards, rules.prepare.output.pixels)),
+        cuts=cuts,
     output:
         table="<study>/masked/{model}/seed{seed}/prepared.parquet",
         pixels="<study>/masked/{model}/seed{seed}/pixels.npy",
@@ -21,6 +22,7 @@ rule mask_images:
         device="auto",
     params:
         how=lambda wildcards: study_training.masking_of(study, wildcards.model),
+        cut_to=lambda wildcards: cut_to(wildcards),
         threads=study.config["compute"]["threads"],
     script:
         "../scripts/mask_images.py"

@@ -7,7 +7,7 @@ set, by the training images' mean (their section 3).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,10 +67,17 @@ def mean_grey(store: Store, side: int) -> np.ndarray:
 class Masking:
     """The images of one dataset, as stored for training and testing, and their masks.
 
-    `cell` is opened on the dataset with the model that explains; `reading` turns its maps into one per image.
+    `cell` is opened on the dataset with the model that explains; `reading` turns its maps into one per image;
+    `seen` says what of an image its picture shows, where pictures were cut (`saliency.part_seen`).
     """
 
-    def __init__(self, cell: Cell, mask: Mask, reading: Mapping[str, str] | None):
+    def __init__(
+        self,
+        cell: Cell,
+        mask: Mask,
+        reading: Mapping[str, str] | None,
+        seen: Callable[[str], Frame] | None = None,
+    ):
         self.cell, self.mask = cell, mask
         self._reading = None if reading is None else readings.Reading(**reading)
         side = cell.setting.side
@@ -80,8 +87,11 @@ class Masking:
             for kind in sorted(set(GEOMETRY_OF_SPLIT.values()))
             for image in cell.pixels.images(side, kind)
         }
-        self._sizes = {
-            image: (int(rows.at[image, "height"]), int(rows.at[image, "width"])) for image in self.geometry
+        self._shown = {
+            image: seen(image)
+            if seen
+            else Frame.of_image((int(rows.at[image, "height"]), int(rows.at[image, "width"])))
+            for image in self.geometry
         }
         frames = {image: cell.pixels.frame(image, side, kind) for image, kind in self.geometry.items()}
         self.plan: list[Batch] = plan(frames, cell.setting.batch)
@@ -96,7 +106,7 @@ class Masking:
         Raises `DatasetError` for an image that has no map, with the reason.
         """
         for image, frame, saliency in self._saliencies(batches):
-            inside = shown(Frame.of_image(self._sizes[image]), frame)  # not what pads the image
+            inside = shown(self._shown[image], frame)  # not what pads the picture
             gone = self.mask.of(image, inside, saliency)
             pixels = self.pixels(image)
             gone = gone.reshape(gone.shape + (1,) * (pixels.ndim - gone.ndim))

@@ -12,6 +12,7 @@ from sightline.errors import DatasetError
 from sightline.frames import Frame
 from sightline.prepared import Store, open_store
 from sightline.roar import Mask, Masking, mean_grey, write
+from sightline.saliency import cut_out
 from tests.zoo import LABELS, ZOO
 
 BRIGHT = '''"""The brightness itself."""
@@ -105,6 +106,25 @@ def test_more_of_an_image_goes_with_what_went_before():
     for order in ("highest", "random"):
         less, more = (Mask(fraction, order, 0, 0).of("a", inside, values) for fraction in (0.3, 0.6))
         assert (more | ~less).all()
+
+
+def test_what_pads_a_cut_picture_is_none_of_its_pixels(cell):
+    """The picture of the left half of a film, padded to a square: the padding lies where the film goes on."""
+    cell.images.loc[cell.images["image"] == "t", "width"] = 96
+    box = {"image": "t", "kind": "breast", "xmin": 0.0, "ymin": 0.0, "xmax": 48.0, "ymax": 64.0}
+    shapes = {row.image: (row.height, row.width) for row in cell.images.itertuples()}
+    seen = cut_out(pd.DataFrame([box]), "breast", shapes)
+    masking = Masking(cell, Mask(0.5, "highest", 77, 0), {"classes": "none"}, seen)
+    found = {image: pixels for image, _, pixels in masking.masked(iter(masking.plan))}
+    for image, *rest in IMAGES:
+        pixels, _ = stored(image, *rest)
+        inside = np.ones(pixels.shape, dtype=bool)
+        if image == "t":
+            inside[:, :4] = inside[:, 28:] = False
+        gone = found[image] != pixels
+        assert not gone[~inside].any() and (found[image][~inside] == 0).all()
+        marked = inside & (found[image] == 77)  # some were of that grey before
+        assert marked.sum() >= round(inside.sum() / 2) >= gone.sum() > 0.45 * inside.sum()
 
 
 # ---- the images
