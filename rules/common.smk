@@ -313,13 +313,13 @@ def size_every_rule():
 def force_if_stale(stage, wildcards):
     """Rerun a job whose outputs' seals name other code or params, also where Snakemake has no record of it.
 
+    And one that read a file from outside which holds something else by now, although its time is older.
     Consulted as an input that is always empty: Snakemake asks for a job's inputs before it decides what to run.
     """
     if workflow.is_main_process:
         outputs, params = outputs_of(stage, wildcards), params_of(stage, wildcards)
-        workflow.dag.forcefiles |= {
-            path for path in outputs if seals.seal_path(path).exists() and seals.why_stale(path, params)
-        }
+        stale = {path for path in outputs if seals.seal_path(path).exists() and seals.why_stale(path, params)}
+        workflow.dag.forcefiles |= stale or (set(outputs) if seals.changed_sources(outputs[0]) else set())
         log = [str(file.apply_wildcards(wildcards)) for file in stage.log]
         wanted.note(stage.name, outputs, log[0], params, lambda: provenance.parts(*code_of(stage, wildcards)))
     return []

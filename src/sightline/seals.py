@@ -129,6 +129,28 @@ def sources(inputs: Iterable[Path | str], joined: Iterable[Path | str] = ()) -> 
     return dict(sorted(found.items()))
 
 
+def changed_sources(output: Path | str) -> list[str]:
+    """What `output` was made from and that holds something else by now, though it is dated before it.
+
+    Looked at are files from outside the results. Snakemake asks after content where a file is newer than what
+    was made from it; one that came from an archive, or by a clock that was set back, is not.
+    """
+    sealed = record(output)
+    if sealed is None:
+        return []
+    made = seal_path(output).stat().st_mtime
+    found = []
+    for name, digest in (sealed["made_by"].get("inputs") or {}).items():
+        path = Path(name)
+        if digest is None or name.startswith(("results/", "...")) or not path.is_file():
+            continue
+        times = path.stat()
+        # ctime: when the file was last touched in any way, which nobody can set
+        if times.st_mtime <= made <= times.st_ctime and _sha256(path) != digest:
+            found.append(name)
+    return found
+
+
 def seal(outputs: Iterable[Path | str], made_by: dict[str, Any]) -> None:
     """Write a seal beside each output (file or folder): its bytes, SHA-256 and `made_by`.
 

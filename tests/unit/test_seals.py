@@ -1,5 +1,6 @@
 """What a seal notices, and when two sets of params are one."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -146,3 +147,25 @@ def test_why_stale_names_the_params_that_differ(output):
     assert seals.why_stale(output, params) == "has no record of how it was made"
     output.unlink()
     assert seals.why_stale(output, params) == "missing"
+
+
+def test_a_source_that_changed_under_an_older_time_is_found_by_its_content(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("data", "results"):
+        Path(name).mkdir()
+    table, own, output = Path("data/a.csv"), Path("results/b.csv"), Path("results/c.csv")
+    for path in (table, own, output):
+        path.write_text("former")
+        os.utime(path, (1e9, 1e9))
+    seals.seal([output], {"params": {}, "inputs": seals.sources([table, own])})
+    for path in (table, own):
+        os.utime(path, (1e9, 1e9))  # touched, with an old time
+    assert seals.changed_sources(output) == []
+    for path in (table, own):
+        path.write_text("other!")
+        os.utime(path, (2e9, 2e9))
+    assert seals.changed_sources(output) == []  # newer: Snakemake asks after its content
+    for path in (table, own):
+        os.utime(path, (1e9, 1e9))
+    assert seals.changed_sources(output) == ["data/a.csv"]  # the study's own files have seals
+    assert seals.changed_sources(own) == []
