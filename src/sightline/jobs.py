@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
-from sightline import limited, marks, publishing, runs, seals, shards
+from sightline import hardware, limited, marks, publishing, runs, seals, shards
 from sightline.errors import SightlineError
 
 Item = TypeVar("Item")
@@ -61,17 +61,13 @@ def read_by(inputs: Any) -> list[Path]:
 # ---- threads
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def set_threads(count: int) -> None:
     """Give BLAS, OpenMP, OpenCV, PyTorch and Arrow `count` threads each, those loaded and those loaded later.
 
     A constant of the study: another number of threads may change the last bits of sums.
     """
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(count)))
-    if count > _cores():  # libraries loaded later would take no more threads than there are cores
+    if count > hardware.cores():  # libraries loaded later would take no more threads than there are cores
         for library in NUMERIC:
             importlib.import_module(library)
     loaded = sys.modules
@@ -238,17 +234,6 @@ def _device_peak_bytes() -> int:
     return max(torch.cuda.max_memory_allocated(index) for index in range(torch.cuda.device_count()))
 
 
-def _processor() -> str:
-    """The processor's name and how many cores this job may use."""
-    name = platform.processor() or platform.machine()
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                name = line.partition(":")[2].strip()
-                break
-    return f"{name}, {_cores()} cores"
-
-
 def costs_path(output: Path | str) -> Path:
     """Where the costs of the job whose first output is `output` lie: beside it."""
     output = Path(output)
@@ -294,6 +279,7 @@ def recorded(
             seals.seal(made, made_by)
             if made:
                 costs |= {"job": made[0].as_posix(), "peak_bytes": peak_bytes()} | _device()
+                costs["processor"] = hardware.processor()
                 costs = shards.summed(costs, [costs_path(part) for part in paths(joined)])
                 seals.write_json(costs_path(made[0]), costs)
             shards.remove(paths(joined))

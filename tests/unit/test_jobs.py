@@ -82,8 +82,8 @@ def test_outputs_are_sealed_with_params_and_costs_lie_apart(tmp_path):
         params = {"code": "abc", "recipe": {"side": 64}}
         assert seals.made_by(path) == {"params": params, "inputs": {}, "job": "job"}
     costs = json.loads(jobs.costs_path(tmp_path / "a.csv").read_text())
-    assert set(costs) == {"job", "seconds", "cpu_seconds", "peak_bytes", "device"}
-    assert costs["seconds"] > 0 < costs["cpu_seconds"]
+    assert set(costs) == {"job", "seconds", "cpu_seconds", "peak_bytes", "device", "processor"}
+    assert costs["seconds"] > 0 < costs["cpu_seconds"] and costs["processor"].endswith(" cores")
     assert not jobs.costs_path(tmp_path / "b.npy").exists()
     before = seals.seal_path(outputs[0]).read_bytes()
     with job(tmp_path, outputs=outputs):

@@ -17,10 +17,11 @@ GROUND |= {"publishing", "runs", "collected", "shards"}
 # room -> the rooms that it may import besides itself and the ground
 ROOMS: dict[str, set[str]] = {
     "seals": set(),
+    "hardware": set(),
     "limited": set(),
     "leases": set(),
     "marks": {"seals"},
-    "jobs": {"limited", "marks", "seals"},
+    "jobs": {"hardware", "limited", "marks", "seals"},
     "lineage": {"seals"},
     "wanted": {"jobs", "seals"},
     "states": {"jobs", "lineage", "marks", "wanted"},
@@ -59,6 +60,7 @@ ROOMS: dict[str, set[str]] = {
     "cells": set(),
     "intervals": {"cells"},
     "statistics": {"cells", "intervals"},
+    "score_parts": set(),
     "strata": set(),
     "comparisons": {"cells", "intervals", "statistics"},
     "contrasts": {"cells", "intervals", "statistics"},
