@@ -244,7 +244,7 @@ def _digest(path: Path) -> str:
     return _digests[key]
 
 
-def _pinned(lock: Path) -> dict[str, str]:
+def pinned(lock: Path) -> dict[str, str]:
     """Distribution (normalised name) -> version, as `lock` pins them."""
     if not lock.is_file():
         raise SightlineError(
@@ -272,7 +272,7 @@ def parts(script: Path | str, root: Path | str, modules: Iterable[str] = ()) -> 
     lock = root / "requirements.lock"
     for module, place in closure.foreign.items():
         distribution = DISTRIBUTIONS.get(module, re.sub(r"[-_.]+", "-", module).lower())
-        version = _pinned(lock).get(distribution)
+        version = pinned(lock).get(distribution)
         if version is None:
             raise SightlineError(
                 f"{place}: imports '{module}', which is neither Python's own, nor this project's, nor pinned "

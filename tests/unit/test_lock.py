@@ -83,7 +83,7 @@ def test_exact_requirements_are_those_locked():
 
 
 def test_fingerprints_read_the_versions_that_the_lock_holds():
-    assert provenance._pinned(LOCK) == pinned()
+    assert provenance.pinned(LOCK) == pinned()
     assert set(provenance.DISTRIBUTIONS.values()) <= set(pinned())
 
 
