@@ -92,7 +92,7 @@ def view(flat: np.ndarray, offset: int, shape: tuple[int, ...] | list[int]) -> n
     """
     shape = tuple(int(side) for side in shape)
     stop = int(offset) + int(np.prod(shape))
-    if offset < 0 or stop > flat.size:
+    if offset < 0 or min(shape, default=0) < 0 or stop > flat.size:
         raise IntegrityError(
             f"an array of shape {shape} at offset {offset} ends past the file's {flat.size} values"
         )

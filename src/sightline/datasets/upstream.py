@@ -188,8 +188,8 @@ def plain_file(root: Path, relative: str, where: str) -> Path:
             root,
             *(above for above in path.parents if above.is_symlink() and above.is_relative_to(root)),
         ]
-        target = path.resolve()
-        if not any(target.is_relative_to(home.resolve()) for home in homes):
+        target = Path(os.path.realpath(path))  # of a link to itself, the link
+        if not any(target.is_relative_to(os.path.realpath(home)) for home in homes):
             raise DatasetError(
                 f"{where}: '{quoted(relative)}' is a link that leads out of the dataset's folder; put the "
                 "file there"

@@ -41,7 +41,7 @@ OPTIONS = {
     "series": {
         "identifies": True,
         "type": ["array", "null"],
-        "items": {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)+$", "maxLength": 64},
+        "items": {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)+(?!\n)$", "maxLength": 64},
         "default": None,
         "description": "SeriesInstanceUIDs to fetch.",
     },
