@@ -7,7 +7,7 @@ ROOT = Path(workflow.basedir).parent
 SOURCE = ROOT / "src"
 sys.path.insert(0, str(SOURCE))
 
-from sightline import provenance, runs, seals, wanted
+from sightline import jobs, provenance, runs, seals, wanted
 from sightline.study import artifacts as study_artifacts
 from sightline.study import costs as study_costs
 from sightline.study import downloads as study_downloads
@@ -320,9 +320,21 @@ def force_if_stale(stage, wildcards):
         outputs, params = outputs_of(stage, wildcards), params_of(stage, wildcards)
         stale = {path for path in outputs if seals.seal_path(path).exists() and seals.why_stale(path, params)}
         workflow.dag.forcefiles |= stale or (set(outputs) if seals.changed_sources(outputs[0]) else set())
+        if was_finished(outputs, params):
+            for output in stage.output:
+                workflow.persistence.cleanup_metadata(output.apply_wildcards(wildcards))
         log = [str(file.apply_wildcards(wildcards)) for file in stage.log]
         wanted.note(stage.name, outputs, log[0], params, lambda: provenance.parts(*code_of(stage, wildcards)))
     return []
+
+
+def was_finished(outputs, params):
+    """Whether a job that Snakemake, killed meanwhile, knows as begun has come to its end: its costs come last."""
+    return (
+        bool(workflow.persistence._filter_incomplete_keys(outputs))
+        and jobs.costs_path(outputs[0]).exists()
+        and all(seals.stands(output, params) for output in outputs)
+    )
 
 
 def code_of(stage, wildcards):

@@ -293,8 +293,10 @@ def recorded(
 
 
 def _clear(made: list[Path]) -> None:
-    """Take away what an earlier job that was killed left of the outputs: seals and temporary files."""
+    """Take away what says of the outputs that they are finished, and what a killed job left half done."""
     with runs.owned():
+        for output in made[:1]:
+            costs_path(output).unlink(missing_ok=True)
         for output in made:
             seals.seal_path(output).unlink(missing_ok=True)
             publishing.clear(output)

@@ -243,6 +243,19 @@ def why_stale(path: Path | str, params: dict[str, Any]) -> str | None:
     return f"was made with other {', '.join(names)}" if names else None
 
 
+def stands(output: Path | str, params: dict[str, Any]) -> bool:
+    """Whether `output` is what a job with `params` makes of the inputs that lie there now, as all seals tell.
+
+    Compares records, and the output's size.
+    """
+    if why_stale(output, params) is not None or difference(output, content=False) is not None:
+        return False
+    for name, digest in (made_by(output).get("inputs") or {}).items():
+        if (now := record(name)) is not None and now["sha256"] != digest:
+            return False
+    return True
+
+
 def sealed(folder: Path | str) -> list[Path]:
     """Every output below `folder` that has a seal (there or not), sorted."""
     ending = ".made.json"

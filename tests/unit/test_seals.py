@@ -169,3 +169,18 @@ def test_a_source_that_changed_under_an_older_time_is_found_by_its_content(tmp_p
         os.utime(path, (1e9, 1e9))
     assert seals.changed_sources(output) == ["data/a.csv"]  # the study's own files have seals
     assert seals.changed_sources(own) == []
+
+
+def test_an_output_stands_while_its_params_inputs_and_size_are_those_of_its_seal(tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    for path in (one, two):
+        path.write_text(path.name)
+    seals.seal([one], {"params": {}})
+    seals.seal([two], {"params": {"side": 1}, "inputs": {str(one): seals.record(one)["sha256"]}})
+    assert seals.stands(two, {"side": 1}) and not seals.stands(two, {"side": 2})
+    two.write_text("longer")
+    assert not seals.stands(two, {"side": 1})
+    two.write_text("two")
+    one.write_text("eno")
+    seals.seal([one], {"params": {}})
+    assert not seals.stands(two, {"side": 1})
