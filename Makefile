@@ -10,7 +10,7 @@ READY  := $(VENV)/.ready
 # libraries that check ours and do not install beside it (tests/oracles)
 ORACLES := gradcam_library quantus_library pysaliency_library
 
-.PHONY: demo test test-faults test-scale test-slurm lint open_cxr mnist pets planted_truth benchmarks docs methods \
+.PHONY: demo test test-faults test-scale test-slurm reliability lint open_cxr mnist pets planted_truth benchmarks docs methods \
         oracles lock clean
 .DEFAULT_GOAL := demo
 
@@ -31,6 +31,13 @@ test: $(READY) lint     ## lint, the unit tests and small studies; the three bel
 
 test-faults: $(READY)   ## a small study through every fault of docs/reliability.md but SLURM's
 	OMP_NUM_THREADS=1 $(RUN)python -m pytest tests/faults -n $(CORES) --dist loadgroup
+
+reliability: $(READY)   ## the faults, SLURM's where it is installed, and the table of docs/reliability.md from what was measured
+	rm -rf build/faults
+	SIGHTLINE_FAULT_RECORDS="$(abspath build/faults)" OMP_NUM_THREADS=1 $(RUN)python -m pytest tests/faults -n $(CORES) --dist loadgroup
+	if test -f tests/slurm/test_faults.py; then SIGHTLINE_FAULT_RECORDS="$(abspath build/faults)" OMP_NUM_THREADS=1 \
+	  $(RUN)python -m pytest tests/slurm/test_faults.py -n 0; fi
+	$(RUN)python -m tests.faults.table build/faults
 
 test-scale: $(READY)    ## full-size tables, and thousands of films with broken ones among them
 	OMP_NUM_THREADS=1 $(RUN)python -m pytest tests/scale -n $(CORES) --dist loadgroup
