@@ -152,5 +152,5 @@ def test_what_a_job_finished_after_its_snakemake_was_killed_is_kept(project, und
     record(
         "Snakemake killed (SIGKILL); its job lives on and ends before the next run starts",
         "the job is stopped, Snakemake killed, the job let go; a second run starts when it has ended",
-        "what the job made is kept, though Snakemake knows it as incomplete; all equals the undisturbed run's",
+        "what it made is kept, though Snakemake knows it as incomplete; all equals the undisturbed run's",
     )
