@@ -23,6 +23,8 @@ NAMES = (
     "intervals",
     "coverage",
     "training",
+    "data_path",
+    "accelerator",
     "dicom",
     "demo",
     "dry_run",
@@ -44,18 +46,18 @@ def main() -> None:
     if unknown:
         parser.error(f"unknown: {', '.join(unknown)}; there are {', '.join(NAMES)}")
     quick = ", quick" if arguments.quick else ""
+    machine = f"{measuring.machine()}{quick}"
     rows: dict[str, list[Row]] = {}
     for name in arguments.names or NAMES:
         print(f"\n## {name} (load {measuring.load()})", flush=True)
         rows[name] = importlib.import_module(f"benchmarks.{name}").run(arguments.quick)
         if arguments.page:
             text, _, old = arguments.page.read_text(encoding="utf-8").partition(RULE)
-            known = measuring.rows_of(old) | rows
-            table = measuring.table({name: known[name] for name in NAMES if name in known})
-            arguments.page.write_text(
-                f"{text}{RULE}{measuring.machine()}{quick}.\n\n{table}\n", encoding="utf-8"
-            )
-    print(f"\n{measuring.machine()}{quick}\n\n{measuring.table(rows)}")
+            known = measuring.machines_of(old)
+            here = known.get(machine, {}) | rows
+            known[machine] = {name: here[name] for name in NAMES if name in here}
+            arguments.page.write_text(f"{text}{RULE}{measuring.machines(known)}", encoding="utf-8")
+    print(f"\n{machine}\n\n{measuring.table(rows)}")
 
 
 if __name__ == "__main__":

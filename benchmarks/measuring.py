@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from sightline import leases
+
 
 @dataclass(frozen=True)
 class Row:
@@ -57,11 +59,12 @@ def load() -> str:
 
 
 def machine() -> str:
-    """The processor's name and the number of cores."""
+    """The processor's name, the number of cores, and the GPUs that this process may use."""
     cpus = Path("/proc/cpuinfo")
     lines = cpus.read_text().splitlines() if cpus.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else 'unknown processor'}, {os.cpu_count()} cores"
+    gpus = [gpu.name for gpu in leases.found().gpus]
+    return ", ".join([names[0] if names else "unknown processor", f"{os.cpu_count()} cores", *gpus])
 
 
 HEAD = ("benchmark", "what", "measured", "aim", "met")
@@ -89,3 +92,19 @@ def rows_of(text: str) -> dict[str, list[Row]]:
         ok = {word: value for value, word in WORDS.items()}[word]
         rows.setdefault(name, []).append(Row(what, measured, aim, ok))
     return rows
+
+
+def machines(tables: dict[str, dict[str, list[Row]]]) -> str:
+    """The table of every machine, each under a line with its name."""
+    return "\n".join(f"{name}.\n\n{table(rows)}\n" for name, rows in tables.items())
+
+
+def machines_of(text: str) -> dict[str, dict[str, list[Row]]]:
+    """The rows of each machine in what `machines` wrote."""
+    found: dict[str, list[str]] = {}
+    for line in filter(str.strip, text.splitlines()):
+        if not line.startswith("|"):
+            found[line.removesuffix(".")] = []
+        elif found:
+            found[next(reversed(found))].append(line)
+    return {name: rows_of("\n".join(lines)) for name, lines in found.items()}

@@ -20,6 +20,16 @@ def test_a_table_is_read_back_as_it_was():
     assert "| demo      | wall time             | 312 s    | below 300 s   | no  |" in text
 
 
+def test_each_machine_has_a_table_of_its_own():
+    tables = {
+        "A processor, 2 cores": {"gaze": [Row("one", "1")]},
+        "B, 4 cores, Card": {"gaze": [Row("two", "2")]},
+    }
+    assert measuring.machines_of(measuring.machines(tables)) == tables
+    page = (Path(demo.ROOT) / "docs/performance.md").read_text(encoding="utf-8").partition("\n---\n")[2]
+    assert measuring.machines(measuring.machines_of(page)) == page
+
+
 def test_every_benchmark_is_a_module():
     folder = Path(demo.__file__).parent
     assert {path.stem for path in folder.glob("*.py")} - {"__init__", "__main__", "measuring"} == set(NAMES)

@@ -56,7 +56,7 @@ def fit(
     trainable.check(train, validation, recipe, device)
     with _own_settings(device):
         steps = -(-len(train) // (recipe.batch * recipe.accumulate))
-        state = _start(network, recipe, steps, device)
+        state = begin(network, recipe, steps, device)
         content = read_checkpoint(checkpoint, identity, progress)
         if content is not None:
             state.restore(content)
@@ -106,7 +106,8 @@ def account(network: nn.Module, initial: str, done: Fit | None) -> pd.DataFrame:
     return pd.DataFrame([row]).astype({"best_epoch": "Int64"})
 
 
-def _start(network: nn.Module, recipe: Recipe, steps: int, device: str) -> State:
+def begin(network: nn.Module, recipe: Recipe, steps: int, device: str | torch.device) -> State:
+    """The state before the first of epochs of `steps` steps; `network` moves to `device`."""
     # channels last: the same function, 1.25 times as fast on CPUs
     network.to(device=device, memory_format=torch.channels_last)
     optimizer = optimization.optimizer(network, recipe.optimizer)
