@@ -48,7 +48,9 @@ def test_what_grows_with_what():
 
 
 def test_a_gpu_is_asked_for_where_the_device_names_one():
-    assert [gpus(name) for name in ("auto", "cpu", None, "cuda", "cuda:1")] == [0, 0, 0, 1, 1]
+    names = ("auto", "cpu", None, "cuda", "cuda:1")
+    assert [gpus(name) for name in names] == [0, 0, 0, 1, 1]
+    assert [gpus(name, here=2) for name in names] == [1, 0, 0, 1, 1]
     assert cores(16, 2) == 16 and cores(1, 4) == 4 and cores(1, None) == 1
 
 

@@ -135,9 +135,12 @@ def cores(threads: int, computing: int | None) -> int:
     return max(threads, computing or 1)
 
 
-def gpus(device: object) -> int:
-    """One where `device` names one (`cuda`, `cuda:1`); none for `auto`, which takes what it finds."""
-    return int(str(device).startswith("cuda"))
+def gpus(device: object, here: int = 0) -> int:
+    """One where `device` names one (`cuda`, `cuda:1`), and for `auto` where jobs share the GPUs that are `here`.
+
+    On a cluster `auto` asks for none, and takes what it is granted.
+    """
+    return int(str(device).startswith("cuda") or (device == "auto" and here > 0))
 
 
 # ---- how large the work is
