@@ -136,7 +136,7 @@ def cores(threads: int, computing: int | None) -> int:
 
 
 def gpus(device: object, here: int = 0) -> int:
-    """One where `device` names one (`cuda`, `cuda:1`), and for `auto` where jobs share the GPUs that are `here`.
+    """One where `device` names one (`cuda`, `cuda:1`), and for `auto` where jobs share those that are `here`.
 
     On a cluster `auto` asks for none, and takes what it is granted.
     """
