@@ -81,5 +81,6 @@ rule check_inputs:
         "../envs/sightline.yaml"
     params:
         max_skipped=study.config["limits"]["max_skipped"],
+        crossings=study_training.crossings(study),
     script:
         "../scripts/check_inputs.py"

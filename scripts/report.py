@@ -1,10 +1,12 @@
 """The study's page: question, answer, evidence, and how it was made."""
 
 import json
+from pathlib import Path
 
 import yaml
 
 from sightline import jobs, published, publishing, regions, tables
+from sightline.datasets import leaks
 from sightline.report import captions, facts, study_page
 
 if __name__ == "__main__":
@@ -23,6 +25,7 @@ if __name__ == "__main__":
             maps=tables.read("map_summary", inputs.map_summary),
             asked=facts.asked(study, areas),
             cohort=tables.read_all("cohort", inputs.cohort),
+            leaks=leaks.told(json.loads(Path(inputs.checked[0]).read_text(encoding="utf-8"))),
             skipped=tables.read_all("skipped", inputs.skipped),
             pictures=captions.read(inputs.captions),
             areas=areas,

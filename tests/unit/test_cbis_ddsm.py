@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from sightline import regions, tables
-from sightline.datasets import cbis_ddsm, cbis_ddsm_cohort, cbis_ddsm_tables, dataset, shares
+from sightline.datasets import cbis_ddsm, cbis_ddsm_cohort, cbis_ddsm_tables, dataset, leaks, shares
 from sightline.datasets.cbis_ddsm_files import mask_among
 from sightline.datasets.picture_headers import Header
 from sightline.errors import DatasetError
@@ -790,3 +790,20 @@ def test_spacing_comes_from_the_header(tree):
     images = read(tree).images.set_index("image")
     assert images.loc[patient, ["spacing_y", "spacing_x"]].tolist() == [0.05, 0.04]
     assert images["spacing_y"].isna().sum() == 4
+
+
+def test_patients_who_train_in_one_dataset_and_are_tested_in_another_of_the_folder_are_counted(whole):
+    """A kind of abnormality each: neither dataset knows of the other's patients (P_00003 is in both)."""
+    both = {
+        name: dataset.read(name, whole, "cbis_ddsm", {"kinds": [name]}, {}).images
+        for name in ("calcification", "mass")
+    }
+    images = pd.concat(both.values(), ignore_index=True)
+    (found,) = leaks.shared(images, [("calcification", "mass"), ("mass", "calcification")])
+    assert found == {"trained_on": "calcification", "dataset": "mass", "subjects": 1, "of": 1}
+    (said,) = leaks.told({"mass": {"images": 3, "learned_from": [found]}, "calcification": {"images": 3}})
+    assert said.startswith(
+        "1 of the 1 subjects of mass that are tested are, by their names, subjects of calc"
+    )
+    apart = images[~((images["dataset"] == "calcification") & (images["subject"] == "P_00003"))]
+    assert leaks.shared(apart, [("calcification", "mass")]) == []

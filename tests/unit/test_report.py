@@ -87,6 +87,13 @@ def evidence(pictures=None, **changes) -> study_page.Evidence:
     return study_page.Evidence(**{**given, **changes})
 
 
+def test_subjects_who_trained_and_are_tested_are_told_beside_the_images():
+    told = "3 of the 9 subjects of b that are tested are subjects of a's training images"
+    text = html.unescape(study_page.render(evidence(leaks=[told])))
+    assert text.index("Which images does the study rest on") < text.index(told)
+    assert "subjects of b" not in study_page.render(evidence())
+
+
 def one(
     mean: float, low: float, high: float, method: str = "gradcam", metric: str = "sauc", **changes
 ) -> dict:

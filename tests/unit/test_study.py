@@ -247,3 +247,17 @@ def test_what_matters_to_a_trainings_start_alone_reruns_nothing_that_explains():
     for name in options.available(ARCHITECTURES):
         stated = options.read(f"{ARCHITECTURES}.{name}")
         assert {*stated.get("OF_START", ())} <= set(stated["OPTIONS"])
+
+
+def test_datasets_of_one_source_are_held_against_each_other():
+    films = TINY["datasets"]["cxr"] | {"phantom": None, "redistributable": False}
+    run = {"models": ["small"], "seeds": [0], "methods": ["gradcam"]}
+    changes = {
+        "datasets.cxr": films,
+        "datasets.later": films,
+        "runs.later": run | {"datasets": ["later"]},
+        "runs.tidy": run | {"datasets": ["own"]},  # another adapter: its names mean others
+    }
+    assert study_training.crossings(study(**changes)) == [["cxr", "later"]]
+    drawn = changes | {"datasets.later": TINY["datasets"]["cxr"]}  # a phantom's subjects are nobody
+    assert study_training.crossings(study(**drawn)) == [] == study_training.crossings(study())

@@ -59,8 +59,8 @@ class Evidence:
     `asked` says which maps the sentences on trust are about. `versions` and `facts` (seeds,
     recipe, models, command) are shown as they are; `config` is the configuration's text; `areas` as in
     `answers.answer`; `published` how well the literature's models classify (`classified.matching`); `plan`
-    the configuration's order. `left_out` counts the figures that were not drawn, for they would show images
-    that must not be.
+    the configuration's order; `leaks` what to say of subjects that trained and are tested. `left_out` counts
+    the figures that were not drawn, for they would show images that must not be.
     """
 
     title: str
@@ -74,6 +74,7 @@ class Evidence:
     maps: pd.DataFrame = field(default_factory=lambda: tables.empty("map_summary"))
     asked: Sequence[Asked] = ()
     cohort: pd.DataFrame = field(default_factory=lambda: tables.empty("cohort"))
+    leaks: Sequence[str] = ()
     skipped: pd.DataFrame = field(default_factory=lambda: tables.empty("skipped"))
     pictures: Mapping[str, Sequence[Picture]] = field(default_factory=dict)
     areas: rows.Areas = field(default_factory=dict)
@@ -165,6 +166,7 @@ def _said(evidence: Evidence, name: str) -> list[Points]:
     """What a section says in sentences before its figures."""
     sentences = trusted(evidence) if name == "trust" else []
     sentences += classification_report.answers(evidence.classification) if name == "classification" else []
+    sentences += evidence.leaks if name == "cohort" else []
     return [Points(sentences)] if sentences else []
 
 

@@ -31,6 +31,21 @@ def built_with(study: Study, model: str) -> dict[str, Any]:
     return {name: value for name, value in chosen["arguments"].items() if name not in left_out}
 
 
+def crossings(study: Study) -> list[list[str]]:
+    """Pairs of a dataset that trains a model and another that it explains, where names tell who is in both.
+
+    Both are upstream files that one adapter reads: one source names its subjects alike.
+    """
+    pairs = {(study.models[cell.model]["train_on"], cell.dataset) for cell in study.cells}
+    return [
+        list(pair)
+        for pair in sorted(pairs)
+        if pair[0] != pair[1]
+        and len({study.datasets[name]["adapter"] for name in pair}) == 1
+        and all(study.datasets[name]["phantom"] is None for name in pair)
+    ]
+
+
 def exclusive(study: Study, model: str) -> bool:
     """Whether the labels of `model` exclude each other: its outputs are a softmax's, not sigmoids'."""
     return study.recipe_of(model)["loss"] == "categorical"
