@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import json
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from sightline import publishing
 from sightline.errors import SightlineError
 from sightline.modules import is_file, located
 
 PROJECT = "sightline"
+KEPT = ".code.json"  # in a study's folder: fingerprint -> parts
 # import names whose distribution is called otherwise
 DISTRIBUTIONS = {
     "PIL": "pillow",
@@ -294,3 +297,22 @@ def fingerprint(script: Path | str, root: Path | str, modules: Iterable[str] = (
     """
     text = "\n".join(f"{name} {value}" for name, value in parts(script, root, modules).items())
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+# ---- what fingerprints stood for
+
+
+def keep(study: Path, used: Mapping[str, Callable[[], dict[str, str]]]) -> None:
+    """Note in the folder `study` what the fingerprints that a run uses stand for: fingerprint -> `parts`."""
+    known = kept(study)
+    new = {fingerprint: found() for fingerprint, found in used.items() if fingerprint not in known}
+    if new:
+        publishing.write_text(study / KEPT, json.dumps(known | new, sort_keys=True, indent=1) + "\n")
+
+
+def kept(study: Path) -> dict[str, dict[str, str]]:
+    """Fingerprint -> `parts`, as far as the runs in the folder `study` noted them."""
+    try:
+        return json.loads((study / KEPT).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}

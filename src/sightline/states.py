@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sightline import jobs, lineage, marks
+from sightline import jobs, lineage, marks, provenance
 from sightline.wanted import Wanted
 
 # in the order in which they are told
@@ -22,7 +21,7 @@ STATES = {
     "to do": "not made yet",
     "done": "made, and as the seals say",
     "absent": "not there, and nothing needs it now",
-    "left over": "made once; this configuration does not ask for it",
+    "left over": "made once, and not needed by what this configuration asks for",
 }
 QUIET = ("done", "absent", "left over")  # states of which the number is enough
 BAD = ("failed", "killed", "damaged")
@@ -149,7 +148,7 @@ def _compare(
 ) -> None:
     """Change the states in `found` to what they are for a configuration that wants these jobs."""
     wanted = list(wanted)
-    code = _recorded_code(study)
+    code = provenance.kept(study)
     again = {below(study, path): one.name for one in wanted if one.runs for path in one.outputs}
     asked = {one.name for one in wanted}
     for one in wanted:
@@ -175,14 +174,6 @@ def _compare(
             del found[name]
         else:
             job.state, job.why, job.last_lines = "left over", [], []
-
-
-def _recorded_code(study: Path) -> dict[str, dict[str, str]]:
-    """Fingerprint -> what the code consisted of, as the study's provenance.json recorded it; maybe none."""
-    try:
-        return json.loads((study / "provenance.json").read_text(encoding="utf-8"))["code"]
-    except (FileNotFoundError, ValueError, KeyError):
-        return {}
 
 
 def _own_reasons(one: Wanted, recorded: Mapping[str, Mapping[str, str]]) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sightline import jobs, lineage, marks, repair, seals, states, status
+from sightline import jobs, lineage, marks, provenance, repair, seals, states, status
 from sightline.errors import DatasetError, SightlineError
 from sightline.wanted import Wanted
 
@@ -202,8 +202,7 @@ def wanted(name: str, runs: bool = False, **given) -> Wanted:
 
 
 def test_a_configuration_tells_what_is_stale_and_why_and_what_is_to_do(study):
-    recorded = {"code": {"old": {"sightline.gaze": "1", "numpy==": "2.0"}}}
-    (study / "provenance.json").write_text(json.dumps(recorded))
+    provenance.keep(study, {"old": lambda: {"sightline.gaze": "1", "numpy==": "2.0"}})
     asked = [
         wanted("make_phantom/cxr"),
         wanted("prepare/cxr"),

@@ -81,11 +81,11 @@ def left_out(study: Study) -> int:
     return hidden + len(described(study, drawn=False))
 
 
-def published_config(study: Study) -> dict[str, Any]:
+def published_config(study: Study, local: bool = True) -> dict[str, Any]:
     """The configuration as the page shows it: of a dataset that may not be passed on, no option that names
     single images or patients (`identifies` in its module's OPTIONS), unless the page must stay on this disk.
     """
-    kept = study.config["report"]["publish_images"] == "local"
+    kept = local and study.config["report"]["publish_images"] == "local"
     datasets = {
         name: one if kept or one["redistributable"] else _nameless(one)
         for name, one in study.config["datasets"].items()
