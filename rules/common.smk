@@ -1,5 +1,6 @@
 """What the rules share: the study, and the marks that make only what changed run again."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from sightline import jobs, provenance, runs, seals, wanted
 from sightline.study import artifacts as study_artifacts
 from sightline.study import costs as study_costs
 from sightline.study import downloads as study_downloads
+from sightline.study import recorded as study_recorded
 from sightline.study import references as study_references
 from sightline.study import resources as study_resources
 from sightline.study import shown as study_shown
@@ -35,6 +37,7 @@ except SightlineError as error:
 onstart:
     try:
         runs.begin(f"results/{study.name}")
+        provenance.keep(Path(f"results/{study.name}"), code_used)
     except SightlineError as error:
         raise WorkflowError(str(error)) from None
 
@@ -275,7 +278,9 @@ def stamp_every_rule():
         if stage.script:
 
             def code(wildcards, stage=stage):
-                return provenance.fingerprint(*code_of(stage, wildcards))
+                fingerprint = provenance.fingerprint(*code_of(stage, wildcards))
+                code_used[fingerprint] = lambda: provenance.parts(*code_of(stage, wildcards))
+                return fingerprint
 
             def stale(wildcards, stage=stage):
                 return force_if_stale(stage, wildcards)
@@ -335,6 +340,10 @@ def was_finished(outputs, params):
         and jobs.costs_path(outputs[0]).exists()
         and all(seals.stands(output, params) for output in outputs)
     )
+
+
+# fingerprint -> what tells its parts, of every job that was planned
+code_used = {}
 
 
 def code_of(stage, wildcards):
