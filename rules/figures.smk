@@ -240,7 +240,7 @@ rule report:
         classification=rules.summarise_classification.output.classification,
         map_summary=rules.summarise_maps.output[0],
         agreements=rules.summarise_agreements.output if study.agreements else [],
-        checked=rules.check_inputs.output[0],
+        found_in_inputs=rules.check_inputs.output[0],
         cohort=per_dataset(rules.read_dataset.output.cohort),
         skipped=[
             *per_dataset(rules.read_dataset.output.skipped),

@@ -25,7 +25,7 @@ if __name__ == "__main__":
             maps=tables.read("map_summary", inputs.map_summary),
             asked=facts.asked(study, areas),
             cohort=tables.read_all("cohort", inputs.cohort),
-            leaks=leaks.told(json.loads(Path(inputs.checked).read_text(encoding="utf-8"))),
+            leaks=leaks.told(json.loads(Path(inputs.found_in_inputs).read_text(encoding="utf-8"))),
             skipped=tables.read_all("skipped", inputs.skipped),
             pictures=captions.read(inputs.captions),
             areas=areas,
