@@ -1,10 +1,11 @@
 # Everything a newcomer needs: `make demo` and `make test` each set up what they use.
-# VENV may point elsewhere, CORES is how many jobs run at once.
+# VENV may point elsewhere, CORES is how many jobs run at once. ON=slurm runs a study on a cluster (docs/slurm.md).
 VENV   ?= .venv
 CORES  ?= $(shell nproc 2>/dev/null || echo 2)
 PYTHON ?= python3
 RUN    := $(VENV)/bin/
-SNAKEMAKE := PATH="$(abspath $(VENV))/bin:$$PATH" $(RUN)snakemake --cores $(CORES)
+WHERE := $(if $(ON),--workflow-profile workflow/profiles/$(ON),--cores $(CORES))
+SNAKEMAKE := PATH="$(abspath $(VENV))/bin:$$PATH" $(RUN)snakemake $(WHERE)
 READY  := $(VENV)/.ready
 
 # libraries that check ours and do not install beside it (tests/oracles)

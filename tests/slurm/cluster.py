@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -172,8 +173,10 @@ class Cluster:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Cluster]:
-    """A SLURM with accounting whose files lie in `folder`, ready for jobs; nothing of it is left behind."""
+def running() -> Iterator[Cluster]:
+    """A SLURM with accounting, ready for jobs; nothing of it is left behind."""
+    folder = Path(tempfile.mkdtemp(prefix="sightline-slurm-"))
+    folder.chmod(0o755)  # munged wants its socket to be in reach of all
     controller, daemon, accounting, database = _free_ports(4)
     values = {
         "ours": f"{OURS} {os.getpid()}", "folder": folder, "node": NODE, "partition": PARTITION,
@@ -189,7 +192,10 @@ def running(folder: Path) -> Iterator[Cluster]:
             file.chmod(0o600 if "dbd" in file.name else 0o644)  # slurmdbd reads a password there
         for name in ("state", "spool"):
             (folder / name).mkdir()
-        _start(cluster, database, accounting, controller)
+        try:
+            _start(cluster, database, accounting, controller)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{cluster.told()}") from None
         yield cluster
         command("scancel", f"--partition={PARTITION}", check=False)
         wait_for("the last jobs to end", lambda: not command("squeue", "--noheader"), 30)
@@ -197,6 +203,7 @@ def running(folder: Path) -> Iterator[Cluster]:
         cluster.stop()
         for file in written:
             file.unlink(missing_ok=True)
+        shutil.rmtree(folder)
 
 
 def _start(cluster: Cluster, database: int, accounting: int, controller: int) -> None:
@@ -204,7 +211,8 @@ def _start(cluster: Cluster, database: int, accounting: int, controller: int) ->
     folder = cluster.folder
     subprocess.run([shutil.which("mungekey", path=_path()), "-c", "-k", folder / "munge.key"], check=True)
     cluster.start(
-        "munged", "--foreground", f"--key-file={folder}/munge.key", f"--socket={folder}/munge.socket",
+        "munged", "--foreground", "--force", f"--key-file={folder}/munge.key",
+        f"--socket={folder}/munge.socket",
         f"--pid-file={folder}/munge.pid", f"--seed-file={folder}/munge.seed",
         f"--log-file={folder}/munge.log",
     )  # fmt: skip
@@ -217,10 +225,7 @@ def _start(cluster: Cluster, database: int, accounting: int, controller: int) ->
     cluster.start("slurmctld", "-D", "-c")
     wait_for("slurmctld", lambda: _answers(controller))
     cluster.start("slurmd", "-D", "-N", NODE)
-    try:
-        wait_for("an idle node", lambda: "idle" in command("sinfo", "-h", "-o", "%T", check=False))
-    except AssertionError as error:
-        raise AssertionError(f"{error}\n{cluster.told()}") from None
+    wait_for("an idle node", lambda: "idle" in command("sinfo", "-h", "-o", "%T", check=False))
 
 
 def _start_database(cluster: Cluster, port: int) -> None:

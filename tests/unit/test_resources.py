@@ -45,6 +45,7 @@ def test_what_grows_with_what():
     assert minutes("attribute", LARGE) == 360 == 2 * minutes("probe", LARGE)  # three times what was forecast
     assert minutes("prepare", replace(LARGE, cores=8)) == pytest.approx(2 * minutes("prepare", LARGE), abs=1)
     assert megabytes("attribute_shard", LARGE) == megabytes("attribute", LARGE)
+    assert minutes("attribute_shard", replace(LARGE, shards=4)) == minutes("attribute", LARGE) / 4
 
 
 def test_a_gpu_is_asked_for_where_the_device_names_one():
@@ -108,6 +109,6 @@ def test_the_profiles_differ_in_where_jobs_run_alone():
         for name in ("default", "slurm")
     )
     assert {key: slurm[key] for key in usual} == usual
-    assert set(slurm["slurm-array-jobs"].split(",")) <= set(RULES)
+    assert {rule.removesuffix("_shard") for rule in slurm["slurm-array-jobs"].split(",")} <= set(RULES)
     text = (ROOT / "workflow/Snakefile").read_text().split("localrules:")[1].split("rule all:")[0]
     assert {line.strip(" ,") for line in text.splitlines() if line.strip()} <= {*RULES, "all"}

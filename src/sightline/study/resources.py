@@ -18,6 +18,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sightline.study import sharding
+
 Study = Any  # a `sightline.study.grid.Study`
 
 MEGABYTE = 1e6
@@ -58,7 +60,7 @@ class Work:
     picture in pixels. `step` is the pixels of a training batch, `seen` the images that a training passes,
     each `pass_seconds` forwards. `explained` counts a cell's images, which take `explaining` and `probing`
     seconds, `held` bytes of activations and `stored` bytes of maps. `inputs` are the bytes that the job
-    reads, `cores` what it is given.
+    reads, `cores` what it is given, `shards` the shares into which the work of a cell is cut.
     """
 
     images: int = 0
@@ -75,6 +77,7 @@ class Work:
     stored: float = 0.0
     inputs: int = 0
     cores: int = 1
+    shards: int = 1
 
 
 # bytes of memory beside the program's, by rule; any other rule holds its inputs' tables
@@ -125,8 +128,8 @@ def megabytes(rule: str, work: Work, attempt: int = 1) -> int:
 
 def minutes(rule: str, work: Work, attempt: int = 1) -> int:
     """Wall-clock minutes of a job of `rule`; each attempt asks for twice as many as the one before."""
-    rule = rule.removesuffix(SHARD)
-    seconds = SECONDS.get(rule, lambda work: PER_MEGABYTE * work.inputs / MEGABYTE)(work)
+    rule, shares = rule.removesuffix(SHARD), work.shards if rule.endswith(SHARD) else 1
+    seconds = SECONDS.get(rule, lambda work: PER_MEGABYTE * work.inputs / MEGABYTE)(work) / shares
     return ceil(2 ** (attempt - 1) * max(SHORTEST, MARGIN * seconds / 60))
 
 
@@ -165,6 +168,7 @@ def measured(study: Study, folder: Path, inputs: Iterable[str] = (), cores: int 
         seen=images * max((recipe["epochs"] for recipe in recipes), default=0),
         inputs=_bytes(*map(Path, inputs)),
         cores=cores,
+        shards=min(sharding.count(study, stage) for stage in sharding.STAGES),
         **_planned(folder / "planned_costs.parquet", side),
     )
 
