@@ -2,25 +2,33 @@
 
 import pandas as pd
 
-from sightline import comparisons, contrasts, intervals, jobs, statistics, tables
+from sightline import comparisons, contrasts, intervals, jobs, score_parts, statistics, tables
 
 
 def summarise(inputs, outputs, chosen: dict, seed: int) -> None:
     """Write the tables 'summary', 'comparisons', 'contrasts'; `chosen` is the config's statistics."""
-    scores = tables.read_all("scores", [*inputs.scores, *inputs.probes, *inputs.baselines])
+    files = score_parts.Files.of([*inputs.scores, *inputs.probes, *inputs.baselines])
     strata = tables.read_all("strata", inputs.strata)
     strata = strata[strata["stratum"].isin(chosen["strata"])]
     options = intervals.Options(chosen["interval"], chosen["resamples"], chosen["level"], seed)
-    tables.write("summary", statistics.summarise_strata(scores, strata, interval=options), outputs.summary)
-    primary = scores[scores["center_bias"].isin(["", chosen["primary_center_bias"]])]
+    summary = statistics.summarise_parts(files.parts(), strata, interval=options)
+    tables.write("summary", summary, outputs.summary)
+
+    def primary(rows: pd.DataFrame) -> pd.DataFrame:
+        return rows[rows["center_bias"].isin(["", chosen["primary_center_bias"]])]
+
     families = [
-        comparisons.compare(primary, pairs, family, options=options)
+        comparisons.compare(primary(files.rows(comparisons.sides(pairs))), pairs, family, options=options)
         for family, pairs in chosen["comparisons"].items()
     ]
     compared = pd.concat(families, ignore_index=True) if families else tables.empty("comparisons")
     tables.write("comparisons", compared, outputs.comparisons)
-    clean = primary[primary["condition"] == "clean"]
-    tables.write("contrasts", contrasts.contrast(clean, strata, options=options), outputs.contrasts)
+
+    levels = contrasts.levels_of_summary(primary(summary[summary["condition"] == "clean"]))
+    clean = map(primary, files.parts("clean"))
+    tables.write(
+        "contrasts", contrasts.contrast_parts(clean, strata, levels, options=options), outputs.contrasts
+    )
 
 
 if __name__ == "__main__":

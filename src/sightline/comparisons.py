@@ -40,6 +40,11 @@ class Side:
         return Side(method, reading, model, condition or "clean")
 
 
+def sides(pairs: Iterable[Sequence[str]]) -> set[tuple[str, str]]:
+    """The (method, condition) of all sides of `pairs`: whose scores `compare` needs."""
+    return {(side.method, side.condition) for pair in pairs for side in map(Side.parse, pair)}
+
+
 def compare(
     scores: pd.DataFrame,
     pairs: Iterable[Sequence[str]],

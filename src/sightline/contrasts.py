@@ -7,7 +7,7 @@ difference is that of its two means, subjects are resampled with all that they h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +15,16 @@ import pandas as pd
 
 from sightline import cells, intervals, tables
 from sightline.randomness import generator
-from sightline.statistics import BY, coded, usable_rows, with_levels
+from sightline.statistics import (
+    BY,
+    STRATUM,
+    Part,
+    coded,
+    levels_of,
+    subjects_of,
+    together,
+    usable_rows,
+)
 
 FEWEST = 2  # subjects that a seed needs in each level
 LEVELS = ("first", "second")
@@ -35,42 +44,87 @@ def contrast(
     Strata of more levels are left out. Columns and errors as in `statistics.summarise_strata`. The interval
     `pooled_normal`, which there is of single means alone, is replaced by the default one.
     """
+    by = list(by)
+    usable = scores[usable_rows(scores, by)]
+    levels = levels_of(usable, strata)
+    levels["dataset"] = usable["dataset"].to_numpy()[levels["row"]]
+    return contrast_parts([scores], strata, levels, by, options)
+
+
+def contrast_parts(
+    parts: Iterable[pd.DataFrame],
+    strata: pd.DataFrame,
+    levels: pd.DataFrame,
+    by: Sequence[str] = BY,
+    options: intervals.Options | None = None,
+) -> pd.DataFrame:
+    """`contrast` of scores that come in parts, read one at a time; all rows of a group must be in one part.
+
+    `levels` (dataset, stratum, level) are those that occur among the usable rows of all parts.
+    """
     options, by = options or intervals.Options(), list(by)
     if options.method == "pooled_normal":
         options = replace(options, method=intervals.Options().method)
-    rows = with_levels(scores[usable_rows(scores, by)], strata)
-    levels = rows.groupby(["dataset", "stratum"])["level"].transform("nunique")
-    rows = rows[levels == len(LEVELS)].reset_index(drop=True)
-    if rows.empty:
+    pairs = _pairs(levels)
+    found = [_part(scores, strata, pairs, by, options.unit) for scores in parts]
+    found = [part for part in found if part is not None]
+    if not found:
         return tables.empty("contrasts")
-    pairs = rows.groupby(["dataset", "stratum"])["level"].agg(first="min", second="max").reset_index()
-    rows = rows.merge(pairs, on=["dataset", "stratum"])
-    groups = rows.groupby([*by, "stratum"], sort=True, observed=True)
-    codes = coded(rows, options.unit).assign(
-        group=groups.ngroup().to_numpy(), arm=(rows["level"] == rows["second"]).astype(int).to_numpy()
-    )
-    rows = rows.assign(group=codes["group"])
-    result = rows.drop_duplicates("group").sort_values("group")[[*by, "stratum", *LEVELS]]
-    result = result.reset_index(drop=True)
-    kept = codes[_counts(codes)]
+    result, columns = together(found, [*by, "stratum"])
     numbers, made = np.full((len(result), 3), np.nan), np.full(len(result), "", dtype=object)
     made[:] = "no interval: no seed with two subjects in each level"
-    columns = cells.collect(kept)
     for names, table in cells.designs(columns):
         draws = generator(options.seed, "contrast", len(table.sums), table.arms)
         found = intervals.find(options.method)(difference(table), options, draws)
         numbers[names] = np.stack([found.mean, found.low, found.high], axis=1)
         made[names] = found.made
     result[["difference", "low", "high"]] = numbers
-    for at, level in enumerate(LEVELS):
-        images = kept[kept["arm"] == at].groupby("group")["image"].nunique()
-        result[f"images_{level}"] = images.reindex(result.index, fill_value=0).astype("int64")
-    counted = kept.groupby("group")[["subject", "seed"]].nunique().reindex(result.index, fill_value=0)
-    result = result.assign(subjects=counted["subject"], seeds=counted["seed"], interval=made)
+    result["interval"] = made
     undefined = result["difference"].isna()
     result["status"] = np.where(undefined, "undefined", "ok")
-    result["reason"] = _reasons(codes, result).where(undefined, None)
+    result["reason"] = result["reason"].where(undefined, None)
     return result[list(tables.SCHEMAS["contrasts"].columns)]
+
+
+def levels_of_summary(summary: pd.DataFrame) -> pd.DataFrame:
+    """(dataset, stratum, level) of the groups of a table `summary` that have a usable row, each once."""
+    there = summary[(summary["rows"] > 0) & (summary["stratum"] != "")]
+    return there[["dataset", *STRATUM]].drop_duplicates(ignore_index=True)
+
+
+def _pairs(levels: pd.DataFrame) -> pd.DataFrame:
+    """(dataset, stratum, first, second) of the strata with two levels."""
+    both = levels.groupby(["dataset", "stratum"])["level"].agg(first="min", second="max", many="nunique")
+    return both[both["many"] == len(LEVELS)].drop(columns="many").reset_index()
+
+
+def _part(
+    scores: pd.DataFrame, strata: pd.DataFrame, pairs: pd.DataFrame, by: list[str], unit: str
+) -> Part | None:
+    """The groups of one part; None where it has no row with a level."""
+    scores = scores[usable_rows(scores, by)]
+    rows = levels_of(scores, strata)
+    rows["dataset"] = scores["dataset"].to_numpy()[rows["row"]]
+    rows = rows.merge(pairs, on=["dataset", "stratum"])
+    if rows.empty:
+        return None
+    at = rows["row"].to_numpy()
+    number = scores.groupby(by, sort=True, observed=True).ngroup().to_numpy()
+    keys = rows.assign(group=number[at]).groupby(["group", "stratum"], sort=True, observed=True)
+    group = keys.ngroup().to_numpy()
+    first = np.unique(group, return_index=True)[1]
+    codes = coded(scores, unit)
+    subjects = subjects_of(scores, codes, unit)
+    codes = codes.iloc[at].assign(group=group, arm=(rows["level"] == rows["second"]).to_numpy().astype(int))
+    result = scores[by].iloc[at[first]].reset_index(drop=True)
+    result = result.assign(**rows[["stratum", *LEVELS]].iloc[first].reset_index(drop=True))
+    kept = codes[_counts(codes)]
+    for arm, level in enumerate(LEVELS):
+        images = kept[kept["arm"] == arm].groupby("group")["image"].nunique()
+        result[f"images_{level}"] = images.reindex(result.index, fill_value=0).astype("int64")
+    counted = kept.groupby("group")[["subject", "seed"]].nunique().reindex(result.index, fill_value=0)
+    result = result.assign(subjects=counted["subject"], seeds=counted["seed"])
+    return Part(result.assign(reason=_reasons(codes, result)), cells.collect(kept), subjects)
 
 
 def _reasons(codes: pd.DataFrame, result: pd.DataFrame) -> pd.Series:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,21 @@ from sightline.randomness import generator
 
 BY = ("dataset", "model", "condition", "method", "reading", "reference", "metric", "center_bias")
 STRATUM = ("stratum", "level")
+CODED = ("dataset", "image", "subject", "seed", "value")
+COUNTS = ("rows", "images", "subjects", "seeds", "excluded", "excluded_why")
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is left of scores that were read: a row per group, the cells of those with a usable row.
+
+    `groups` has the columns grouped by and the counts of the summary; `columns` maps its rows to their
+    cells; `subjects` (dataset, image, subject, code) tells what the cells' codes of subjects stand for.
+    """
+
+    groups: pd.DataFrame
+    columns: dict[int, cells.Cells]
+    subjects: pd.DataFrame
 
 
 def summarise(
@@ -27,29 +43,7 @@ def summarise(
     give equal results in any order. Raises `TableError` for a missing column, an ok row without finite
     value, an image of two subjects.
     """
-    options = interval if isinstance(interval, intervals.Options) else intervals.Options(interval)
-    by = list(by)
-    usable = usable_rows(scores, by)
-    groups = scores.groupby(by, sort=True, dropna=False, observed=True)
-    number = groups.ngroup().to_numpy()
-    result = scores[by].assign(_group=number).drop_duplicates("_group").sort_values("_group")
-    result = result.drop(columns="_group").reset_index(drop=True)
-    rows = coded(scores[usable], options.unit).assign(group=number[usable])
-    columns = cells.collect(rows)
-    result = pd.concat([result, estimates(columns, len(result), options)], axis=1)
-    result.insert(len(by) + 3, "sd", [columns[g].sd[0] if g in columns else np.nan for g in result.index])
-    counted = rows.groupby("group").agg(
-        rows=("value", "size"),
-        images=("image", "nunique"),
-        subjects=("subject", "nunique"),
-        seeds=("seed", "nunique"),
-    )
-    excluded, why = _excluded(scores, usable, number)
-    counts = counted.reindex(result.index, fill_value=0).astype("int64")
-    counts["excluded"] = excluded.reindex(result.index, fill_value=0).astype("int64")
-    counts["excluded_why"] = why.reindex(result.index, fill_value="")
-    result[list(counts)] = counts
-    result = result[[column for column in result if column != "interval"] + ["interval"]]
+    result = summarise_parts([scores], None, by, interval)
     if set(BY) <= set(by) and not set(STRATUM) & set(by):
         for place, column in enumerate(STRATUM):
             result.insert(len(by) + place, column, "")
@@ -67,10 +61,105 @@ def summarise_strata(
     Rows of `strata` with a model (or a seed) serve the scores of that model (or seed) alone. An image
     without level is in none of the stratum's groups.
     """
-    everything = scores.assign(stratum="", level="")
-    return summarise(
-        pd.concat([everything, with_levels(scores, strata)], ignore_index=True), [*by, *STRATUM], interval
+    return summarise_parts([scores], strata, by, interval)
+
+
+def summarise_parts(
+    parts: Iterable[pd.DataFrame],
+    strata: pd.DataFrame | None,
+    by: Sequence[str] = BY,
+    interval: str | intervals.Options = "crossed_bootstrap",
+) -> pd.DataFrame:
+    """`summarise_strata` (without `strata`: `summarise`) of scores that come in parts, read one at a time.
+
+    All rows of a group must be in one part; the result is that of all of them together, to the last bit.
+    Memory is that of one part, and of a number per group, seed and subject.
+    """
+    options = interval if isinstance(interval, intervals.Options) else intervals.Options(interval)
+    by = list(by)
+    found = [part_of(scores, by, options.unit, strata) for scores in parts]
+    groups, columns = together(found, [*by, *(STRATUM if strata is not None else ())])
+    result = pd.concat([groups, estimates(columns, len(groups), options)], axis=1)
+    result["sd"] = [columns[g].sd[0] if g in columns else np.nan for g in result.index]
+    names = [name for name in groups if name not in COUNTS]
+    return result[[*names, "mean", "low", "high", "sd", *COUNTS, "interval"]]
+
+
+def part_of(scores: pd.DataFrame, by: list[str], unit: str, strata: pd.DataFrame | None = None) -> Part:
+    """The groups of `by` (with `strata` also per level of each) of scores that hold all rows of a group."""
+    usable = usable_rows(scores, by)
+    number = scores.groupby(by, sort=True, dropna=False, observed=True).ngroup().to_numpy()
+    first = np.unique(number, return_index=True)[1]
+    groups, at = scores[by].iloc[first].reset_index(drop=True), np.arange(len(scores))
+    if strata is not None:
+        levels = levels_of(scores, strata)
+        at = np.concatenate([at, levels["row"].to_numpy()])
+        everything = pd.DataFrame({"stratum": "", "level": ""}, index=range(len(scores)))
+        keys = pd.concat([everything, levels[list(STRATUM)]], ignore_index=True).assign(group=number[at])
+        number = keys.groupby(["group", *STRATUM], sort=True, observed=True).ngroup().to_numpy()
+        keys = keys.iloc[np.unique(number, return_index=True)[1]].reset_index(drop=True)
+        groups = groups.iloc[keys["group"]].reset_index(drop=True).assign(**keys[list(STRATUM)])
+    here = scores[[name for name in CODED if name in scores.columns]][usable]
+    codes, known = coded(here, unit), usable[at]
+    rows = codes.iloc[(np.cumsum(usable) - 1)[at[known]]].assign(group=number[known])
+    counted = rows.groupby("group").agg(
+        rows=("value", "size"),
+        images=("image", "nunique"),
+        subjects=("subject", "nunique"),
+        seeds=("seed", "nunique"),
     )
+    status = scores["status"] if "status" in scores.columns else pd.Series("missing", scores.index)
+    excluded, why = _excluded(status.iloc[at[~known]], number[~known])
+    counts = counted.reindex(groups.index, fill_value=0).astype("int64")
+    counts["excluded"] = excluded.reindex(groups.index, fill_value=0).astype("int64")
+    counts["excluded_why"] = why.reindex(groups.index, fill_value="")
+    return Part(
+        pd.concat([groups, counts], axis=1), cells.collect(rows), subjects_of(scores[usable], codes, unit)
+    )
+
+
+def together(parts: Sequence[Part], by: list[str]) -> tuple[pd.DataFrame, dict[int, cells.Cells]]:
+    """All groups, sorted by `by`, and their cells by row; subjects have one code in all parts.
+
+    Raises `TableError` for an image of two subjects.
+    """
+    if len(parts) == 1:
+        return parts[0].groups, parts[0].columns
+    known = pd.concat([part.subjects for part in parts]).drop_duplicates(["dataset", "image", "subject"])
+    twice = known.duplicated(["dataset", "image"])
+    if twice.any():
+        raise TableError(f"scores: image {known['image'][twice].iloc[0]!r} belongs to more than one subject")
+    names = pd.MultiIndex.from_frame(known[["dataset", "subject"]].drop_duplicates()).sort_values()
+    groups = pd.concat([part.groups for part in parts], ignore_index=True)
+    order = groups[by].sort_values(by, kind="stable").index.to_numpy()
+    place, start, columns = np.argsort(order), 0, {}
+    for part in parts:
+        own = part.subjects.drop_duplicates("code").sort_values("code")[["dataset", "subject"]]
+        codes = names.get_indexer(pd.MultiIndex.from_frame(own))
+        for group, column in part.columns.items():
+            columns[int(place[start + group])] = replace(column, subjects=codes[column.subjects])
+        start += len(part.groups)
+    return groups.iloc[order].reset_index(drop=True), dict(sorted(columns.items()))
+
+
+def subjects_of(scores: pd.DataFrame, codes: pd.DataFrame, unit: str) -> pd.DataFrame:
+    """Each image once: dataset, image, subject (the image itself where that is the unit) and its `code`."""
+    first = np.unique(codes["image"].to_numpy(), return_index=True)[1]
+    images, subject = scores.iloc[first], unit if unit in scores.columns else "image"
+    return pd.DataFrame(
+        {
+            "dataset": images["dataset"].to_numpy() if "dataset" in scores.columns else "",
+            "image": images["image"].to_numpy(),
+            "subject": images[subject].to_numpy(),
+            "code": codes["subject"].to_numpy()[first],
+        }
+    )
+
+
+def levels_of(scores: pd.DataFrame, strata: pd.DataFrame) -> pd.DataFrame:
+    """(row, stratum, level): the levels of the rows of `scores` in `strata`, rows by their place."""
+    keys = [name for name in ("dataset", "image", "model", "seed") if name in scores.columns]
+    return with_levels(scores[keys].assign(row=np.arange(len(scores))), strata)[["row", *STRATUM]]
 
 
 def with_levels(scores: pd.DataFrame, strata: pd.DataFrame) -> pd.DataFrame:
@@ -160,14 +249,9 @@ def estimates(columns: dict[int, cells.Cells], groups: int, options: intervals.O
     return pd.DataFrame(numbers, columns=["mean", "low", "high"]).assign(interval=made)
 
 
-def _excluded(scores: pd.DataFrame, usable: np.ndarray, number: np.ndarray) -> tuple[pd.Series, pd.Series]:
-    """Per group: how many rows were left out, and why ('undefined: 3; not_applicable: 2')."""
-    status = (
-        scores["status"][~usable]
-        if "status" in scores.columns
-        else pd.Series("missing", scores.index)[~usable]
-    )
-    counts = pd.DataFrame({"group": number[~usable], "status": status.to_numpy(dtype=object)}).value_counts()
+def _excluded(status: pd.Series, number: np.ndarray) -> tuple[pd.Series, pd.Series]:
+    """Per group, of the rows left out: how many there are, and why ('undefined: 3; not_applicable: 2')."""
+    counts = pd.DataFrame({"group": number, "status": status.to_numpy(dtype=object)}).value_counts()
     counts = counts.reset_index().sort_values(["group", "count", "status"], ascending=[True, False, True])
     words = counts["status"].astype(str) + ": " + counts["count"].astype(str)
     return counts.groupby("group")["count"].sum(), words.groupby(counts["group"]).agg("; ".join)
