@@ -40,19 +40,12 @@ class Shown:
         """Whether its values have a sign after the reading."""
         return self.reading.get("clip", "none") == "none" and self.reading["classes"] != "none"
 
-    def on(self, image: str, frame: Frame, stored: Frame | None = None) -> Answer:
-        """The map of `image` in `frame`, NaN beyond what the model saw.
-
-        Where `frame` is of an altered picture, only in what padded the `stored` one: what an alteration left
-        black was seen.
-        """
+    def on(self, image: str, frame: Frame) -> Answer:
+        """The map of `image` in `frame`, NaN beyond what the model saw of it."""
         found = self.maps.get(image, {"": self.reading}, frame)[""]
         if self.seen is None or isinstance(found, Absent):
             return found
-        beyond = ~frames.shown(self.seen(image), frame)
-        if stored is not None:
-            beyond &= frames.shown(stored, frame)
-        return np.where(beyond, np.nan, found)
+        return np.where(frames.shown(self.seen(image), frame), found, np.nan)
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,6 @@ def build(
     }
     maps = {}
     for (name, method), one in shown.items():
-        found = one.on(image, conditions[name].placed(frame), frame)
+        found = one.on(image, conditions[name].placed(frame))
         maps[name, method] = found if isinstance(found, np.ndarray) else found.status.replace("_", " ")
     return Pictures(images, maps, frozenset(method for (_, method), one in shown.items() if one.signed))
