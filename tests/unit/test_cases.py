@@ -196,7 +196,10 @@ def test_where_labels_exclude_each_other_an_image_is_ranked_by_its_own_label():
     unknown = cases.ranking(none, rows, drawn, [], list(maps.images))
     assert unknown.values.to_dict() == pytest.approx({image: max(each) for image, each in share.items()})
     assert "the predicted label" in unknown.why and unknown.true == {"i1": "dog", "i2": "cat", "i3": "fox"}
-    assert cases.place(cases.spread(unknown.values, 1).iloc[0], unknown.what).startswith("Highest")
+    first = cases.spread(unknown.values, 3).iloc[0]
+    assert cases.place(first, unknown.what) == "Highest\n1 of 3\nprobability 1.00"
+    maps.images = ()  # nothing was explained: as without maps
+    assert cases.ranking(none, rows, drawn, [], ["i2"]).values.to_dict() == {"i2": 0.0}
 
 
 # ---- what stands beside each

@@ -128,8 +128,10 @@ def _by_label(label: str, maps: Saliency) -> Ranking:
 def _by_class(labels: Sequence[str], maps: Saliency) -> Ranking:
     """By the probability (softmax) of each image's own label: the true one, or where none is known for any
     image the predicted one."""
-    logits = np.array([[maps.logit(image, label) for label in labels] for image in maps.images])
-    truths = np.array([[maps.truth(image, label) for label in labels] for image in maps.images])
+    logits, truths = (
+        np.array([[of(image, label) for label in labels] for image in maps.images]).reshape(-1, len(labels))
+        for of in (maps.logit, maps.truth)
+    )
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))  # (images, labels)
     shares, predicted = powers / powers.sum(axis=1, keepdims=True), logits.argmax(axis=1)
     known = (truths == 1.0).sum(axis=1) == 1
