@@ -48,20 +48,24 @@ class Bench:
             build(network, len(LABELS), seed=0), recipe, images // recipe.batch, place
         )
 
-    def steps(self, place: torch.device) -> Iterable[feeding.Step]:
-        """One pass from the store, opened anew."""
+    def parts(self) -> tuple:
+        """What `feeding.steps` takes for a pass from the store, opened anew."""
         store = Store(self.table, arrays.open_flat(self.path))
         names = tuple(self.table["image"])
         examples = Examples(store, self.recipe.side, "train", names, LABELS, self.targets)
         order = np.array_split(self.random.permutation(len(names)), len(names) // self.recipe.batch)
-        return feeding.steps(examples, self.recipe, order, self.random, place)
+        return examples, self.recipe, order, self.random, self.place
+
+    def steps(self) -> Iterable[feeding.Step]:
+        """One pass from the store."""
+        return feeding.steps(*self.parts())
 
     def host_rate(self) -> float:
-        """Images per second that the thread reads, draws and cuts: as many as it could feed."""
-        start = time.perf_counter()
-        for _ in self.steps(torch.device("meta")):  # where nothing is computed
+        """Images per CPU second that the thread reads, draws and stages: as many as it could feed."""
+        given, start = self.parts(), time.process_time()
+        for _ in feeding.host_parts(*given):
             pass
-        return len(self.table) / (time.perf_counter() - start)
+        return len(self.table) / (time.process_time() - start)
 
     def rate(self, steps: Iterable[feeding.Step]) -> float:
         """Images per second, wall time, of a pass over `steps`."""
@@ -98,14 +102,14 @@ def compare(
     """Rows of one side and precision; the three ways of feeding are timed in turn."""
     recipe = Recipe.of({"side": side, "batch": batch, "precision": precision})
     bench = Bench(folder, "sononet16", recipe, batch * batches, place)
-    there = list(bench.steps(place))  # all batches of a pass, on the device
+    there = list(bench.steps())  # all batches of a pass, on the device
     bench.rate(there)  # warm
     rates: dict[str, list[float]] = {"there": [], "store": [], "disk": []}
     for _ in range(rounds):
         rates["there"].append(bench.rate(there))
-        rates["store"].append(bench.rate(bench.steps(place)))
+        rates["store"].append(bench.rate(bench.steps()))
         bench.forget()
-        rates["disk"].append(bench.rate(bench.steps(place)))
+        rates["disk"].append(bench.rate(bench.steps()))
     what = f"{name_of(place)}, {side} px, {precision}: training from the store"
     print(f"{what}: batches of {batch}, {batches} a pass, medians of {rounds} rounds, load {load()}")
     rows = []
@@ -114,9 +118,15 @@ def compare(
         told = f"{statistics.median(rates[key]):.0f} images/s, {ratio:.2f} of the rate with batches there"
         rows.append(Row(what + source, told, f"at least {AIM}", ratio >= AIM))
         print(f"  {source.strip(', ') or 'store'}: {told}", flush=True)
-    fed = f"{statistics.median(bench.host_rate() for _ in range(rounds)):.0f} images/s"
-    print(f"  the thread alone: {fed}", flush=True)
-    return [*rows, Row(f"{side} px: what the thread could feed at most", fed)]
+    return rows
+
+
+def feeds(folder: Path, side: int, rounds: int, place: torch.device) -> Row:
+    """What the thread alone does, whatever the device."""
+    bench = Bench(folder, "sononet16", Recipe.of({"side": side}), 1024, place)
+    fed = f"{statistics.median(bench.host_rate() for _ in range(rounds)):.0f} images per CPU s"
+    print(f"the thread alone, {side} px: {fed}", flush=True)
+    return Row(f"{side} px: what the thread could feed at most", fed)
 
 
 def run(quick: bool) -> list[Row]:
@@ -131,4 +141,5 @@ def run(quick: bool) -> list[Row]:
     for side, precision in settings:
         with tempfile.TemporaryDirectory() as folder:
             rows += compare(Path(folder), side, batch, batches, precision, rounds, place)
-    return rows
+    with tempfile.TemporaryDirectory() as folder:
+        return [*rows, feeds(Path(folder), 224, rounds, place)]

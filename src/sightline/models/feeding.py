@@ -46,19 +46,26 @@ def steps(
     place: torch.device,
 ) -> Iterator[Step]:
     """The steps of a pass on `place`: the images at the indices `order`, altered by what `drawn` draws."""
-
-    def ready() -> Iterator[tuple[Crops, Tensor, Tensor]]:
-        for indices in order:
-            found = drawn_crops(train.pixels(indices), recipe.side, recipe.augmentation, drawn)
-            targets = torch.from_numpy(train.targets[indices])
-            parts = {field.name: staged(getattr(found, field.name), place) for field in fields(Crops)}
-            yield Crops(**parts), staged(targets, place), staged(known_count(targets, recipe.loss), place)
-
-    for found, targets, count in ahead(ready()):
+    for found, targets, count in ahead(host_parts(train, recipe, order, drawn, place)):
         known = int(count)  # before it travels: nothing waits for the device
         there = Crops(**{field.name: sent(getattr(found, field.name), place) for field in fields(Crops)})
         images = normalise(look_up(there, recipe.augmentation.fill))
         yield Step(images, sent(targets, place), sent(count, place), known)
+
+
+def host_parts(
+    train: Examples,
+    recipe: Recipe,
+    order: Sequence[np.ndarray],
+    drawn: np.random.Generator,
+    place: torch.device,
+) -> Iterator[tuple[Crops, Tensor, Tensor]]:
+    """What the thread makes of each of `steps`: crops, targets (B, L) and how many are known, `staged`."""
+    for indices in order:
+        found = drawn_crops(train.pixels(indices), recipe.side, recipe.augmentation, drawn)
+        targets = torch.from_numpy(train.targets[indices])
+        parts = {field.name: staged(getattr(found, field.name), place) for field in fields(Crops)}
+        yield Crops(**parts), staged(targets, place), staged(known_count(targets, recipe.loss), place)
 
 
 def staged(tensor: Tensor, place: torch.device) -> Tensor:
