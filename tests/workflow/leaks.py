@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from PIL import Image
+from scipy.ndimage import uniform_filter
 
-ALIKE = 0.8  # correlation above which a picture shows a film
+ALIKE = 0.5  # correlation (of what is fine) above which a picture shows a film
 # tables that hold a row per image, reading or file; all others directly in the study's folder are aggregates
 PER_IMAGE = {"strata.parquet"}
 
@@ -56,13 +57,15 @@ def _shows(picture: np.ndarray, film: np.ndarray) -> bool:
 
 
 def _correlation(picture: np.ndarray, film: np.ndarray) -> float:
+    """Of what is fine in both: what films have in common (a breast, lungs) is taken away with their blur."""
     size = (min(picture.shape[1], film.shape[1], 48), min(picture.shape[0], film.shape[0], 48))
-    small = [
-        np.asarray(Image.fromarray(one.astype(np.float32)).resize(size, Image.BOX)) for one in (picture, film)
-    ]
-    if min(one.std() for one in small) == 0:
-        return 0.0
-    return float(np.corrcoef(small[0].ravel(), small[1].ravel())[0, 1])
+    fine = [_fine(one, size) for one in (picture, film)]
+    return 0.0 if min(one.std() for one in fine) == 0 else float(np.corrcoef(*fine)[0, 1])
+
+
+def _fine(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    small = np.asarray(Image.fromarray(values.astype(np.float32)).resize(size, Image.BOX))
+    return (small - uniform_filter(small, 5)).ravel()
 
 
 def words_in(path: Path, words: Collection[str]) -> list[str]:

@@ -13,7 +13,7 @@ def test_the_canary_is_in_the_study(finished):
     """Else nothing of it could leak."""
     scores = finished.results / "scores/own/baselines.parquet"
     fixations = finished.results / "datasets/own/fixations.parquet"
-    assert leaks.words_in(scores, NAMED) == [CANARY]
+    assert leaks.words_in(scores, NAMED) == [CANARY, CANARY_SUBJECT]
     assert leaks.numbers_in(fixations, CANARY_FIXATION) == list(CANARY_FIXATION)
     assert np.array_equal(leaks.prepared_films(finished.results, "own")[CANARY].shape, (32, 43))
 
