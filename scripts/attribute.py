@@ -1,10 +1,11 @@
 """Explain one dataset by one model, seed, condition and method."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from sightline import collected, jobs, shards, tables
 from sightline.attribution import store
+from sightline.attribution.maps import Explanation
 from sightline.explaining import Cell, Files, Setting
 from sightline.limited import Ended, Limits
 from sightline.models import device
@@ -14,8 +15,17 @@ from sightline.shards import WHOLE, Shard
 def explain(cell: Cell, axes: dict, outputs, shard: Shard = WHOLE) -> None:
     """Write the maps of a cell, or of a `shard` of it, with values, and what the model says of the images."""
     batches = shard.of(cell.plan)
-    explanations = cell.explanations(jobs.progress(batches, len(batches), "batches"))
-    said = store.write(explanations, axes, cell.setting.labels, outputs.maps, outputs.values)
+    without = []  # images of which there is no map
+
+    def counted(explanations: Iterable[Explanation]) -> Iterator[Explanation]:
+        for explanation in explanations:
+            without.extend(explanation.batch.images if explanation.status != "ok" else [])
+            yield explanation
+
+    watched = jobs.progress(batches, len(batches), "batches", lambda: len(without))
+    said = store.write(
+        counted(cell.explanations(watched)), axes, cell.setting.labels, outputs.maps, outputs.values
+    )
     predictions = said.merge(cell.labels, on=["dataset", "image", "label"], how="left")
     tables.write("predictions", predictions, outputs.predictions)
 

@@ -18,4 +18,5 @@ if __name__ == "__main__":
                 preparation.Preparation(**snakemake.params.preparation),
                 workers=snakemake.threads,
                 shard=shards.named(snakemake.wildcards.get("shard")),
+                progress=jobs.progress,
             )

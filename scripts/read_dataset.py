@@ -16,3 +16,4 @@ if __name__ == "__main__":
         )
         for name in dataset.table_names():
             tables.write(name, getattr(read, name), snakemake.output[name])
+        jobs.say(f"{len(read.images)} images, {len(read.skipped)} skipped")

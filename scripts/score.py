@@ -27,6 +27,7 @@ def score(inputs, params, shard: Shard = WHOLE) -> Iterator[tuple]:
         lambda image, reading: readings_of(image)[reading],
         references.opened(references.Files.among(inputs), params.references, params.leave_out),
         params.metrics,
+        jobs.progress,
     )
 
 

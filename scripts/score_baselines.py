@@ -17,7 +17,7 @@ def score(inputs, params):
         lungs=references.region(files, "lungs").mask,
     )
     chosen = references.opened(files, params.references, params.leave_out)
-    return baselines.score_baselines(material, params.baselines, chosen, params.metrics)
+    return baselines.score_baselines(material, params.baselines, chosen, params.metrics, jobs.progress)
 
 
 if __name__ == "__main__":

@@ -40,6 +40,7 @@ def train(inputs, outputs, params, axes: dict, chosen_device: str) -> None:
             # pretrained weights may be had on one day and not on another
             identity=f"{identity}, {initial}",
             device=where,
+            progress=jobs.say,
         )
         net.load_state_dict(done.best_state)
         curves = done.curves

@@ -33,6 +33,7 @@ def train(inputs, params, axes: dict, chosen_device: str) -> vae.Fit:
         seed,
         **{name: options[name] for name in ("epochs", "lr", "beta")},
         device=device.named(chosen_device, jobs.tell),
+        progress=jobs.say,
     )
 
 

@@ -4,7 +4,7 @@ as maps are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -44,20 +44,27 @@ class Material:
 
 
 def score_baselines(
-    material: Material, baselines: Sequence[str], references: Sequence[Reference], names: Sequence[str]
+    material: Material,
+    baselines: Sequence[str],
+    references: Sequence[Reference],
+    names: Sequence[str],
+    progress: Callable[..., Iterable] = lambda items, *told: items,
 ) -> pd.DataFrame:
     """Table `scores` of the named `baselines`: model "", seed 0, condition clean, reading "", method the
     baseline.
 
     `center_bias` gives one method per leave-out: the first is `center_bias`, a further one
     `center_bias_<leave_out>`; against a region that has a center bias of its own it is that one, else the
-    gaze's. Raises `ConfigError` for an unknown baseline.
+    gaze's. `progress(items, total, what)` yields the items of the long loop and tells how far it is. Raises
+    `ConfigError` for an unknown baseline.
     """
     unknown = [name for name in baselines if name not in BASELINES]
     if unknown:
         raise ConfigError(f"baselines: unknown {unknown[0]!r}; expected some of {', '.join(BASELINES)}")
     frames_of = [
-        frame for name in baselines for frame in globals()[f"_score_{name}"](material, references, names)
+        frame
+        for name in progress(baselines, len(baselines), "baselines")
+        for frame in globals()[f"_score_{name}"](material, references, names)
     ]
     return pd.concat(frames_of, ignore_index=True) if frames_of else table(_maps_of(material, ""), [])
 

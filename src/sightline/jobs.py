@@ -6,7 +6,6 @@ import contextlib
 import importlib
 import logging
 import os
-import resource
 import shutil
 import sys
 import time
@@ -14,6 +13,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Sized
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
+from weakref import WeakKeyDictionary
 
 from sightline import hardware, limited, marks, publishing, runs, seals, shards
 from sightline.errors import SightlineError
@@ -30,9 +30,11 @@ THREAD_VARIABLES = (
 )
 # by name: that every job can set their threads makes no job's numbers depend on their versions
 NUMERIC, THREADPOOL = ("numpy", "scipy.linalg", "cv2", "torch", "pyarrow"), "threadpoolctl"
-LOG_SECONDS, TERMINAL_SECONDS = 5.0, 30.0  # between two lines of progress
+LOG_SECONDS, TERMINAL_SECONDS, FILE_SECONDS = 5.0, 30.0, 60.0  # between two lines of progress
 GATES = ("checked", "planned")  # names of inputs that open the way for a job and are not read by it
 _terminal: list[TextIO] = []  # the real stderr, while a job's output goes to its log
+_said: WeakKeyDictionary[TextIO, float] = WeakKeyDictionary()  # when a terminal last got one of many lines
+_names: list[str] = []  # of the jobs that run in this process, the innermost last
 _childrens_devices: list[dict[str, object]] = []
 
 
@@ -126,15 +128,18 @@ def _close(stream: TextIO) -> None:
         stream.close()
 
 
-def progress(items: Iterable[Item], total: int | None, what: str) -> Iterator[Item]:
-    """Yield `items` and tell how far: what, done of total, rate, time left.
+def progress(
+    items: Iterable[Item], total: int | None, what: str, skipped: Callable[[], int] | None = None
+) -> Iterator[Item]:
+    """Yield `items` and tell how far: job, what, done of total, rate, time left, how many were `skipped()`.
 
-    `total` None: their length. A line goes to the log at most every 5 seconds, to the terminal every 30.
-    Raises `runs.Superseded` where a later run began (looked at with the log's lines).
+    `total` None: their length. A line goes to the log at most every 5 seconds, to the terminal every 30 (60
+    where that is a file), and the last one there where one was before, or something was skipped. Raises
+    `runs.Superseded` where a later run began (looked at with the log's lines).
     """
     total = len(items) if total is None and isinstance(items, Sized) else total
     start = time.monotonic()
-    told, shown, done = start, start, 0
+    told, shown, done = start, None, 0
     for item in items:
         yield item
         done += 1
@@ -142,12 +147,18 @@ def progress(items: Iterable[Item], total: int | None, what: str) -> Iterator[It
         if now - told < LOG_SECONDS and done != total:
             continue
         runs.check()
-        line = _progress_line(what, done, total, now - start)
+        left_out = skipped() if skipped else 0
+        line = _progress_line(what, done, total, now - start) + (f", {left_out} skipped" if left_out else "")
         told = now
         print(line, file=sys.stderr, flush=True)
-        if _terminal and now - shown >= TERMINAL_SECONDS:
+        last = done == total and (shown is not None or left_out)
+        if _terminal and (last or now - (shown or start) >= _terminal_seconds()):
             shown = now
             print(line, file=_terminal[-1], flush=True)
+
+
+def _terminal_seconds() -> float:
+    return TERMINAL_SECONDS if _terminal[-1].isatty() else FILE_SECONDS
 
 
 def tell(text: str) -> None:
@@ -157,9 +168,22 @@ def tell(text: str) -> None:
         print(text, file=_terminal[-1], flush=True)
 
 
+def say(text: str) -> None:
+    """Print `text`, one of many lines on how far a job is, to the log, and to the terminal now and then."""
+    line, now = f"{_of_job()}{text}", time.monotonic()
+    print(line, file=sys.stderr, flush=True)
+    if _terminal and now - _said.get(_terminal[-1], now - FILE_SECONDS) >= _terminal_seconds():
+        _said[_terminal[-1]] = now
+        print(line, file=_terminal[-1], flush=True)
+
+
+def _of_job() -> str:
+    return f"{_names[-1]}: " if _names else ""
+
+
 def _progress_line(what: str, done: int, total: int | None, seconds: float) -> str:
     rate = done / max(seconds, 1e-9)
-    text = f"{what}: {done}" + (f" of {total}" if total else "") + f", {rate:.3g} per s"
+    text = f"{_of_job()}{what}: {done}" + (f" of {total}" if total else "") + f", {rate:.3g} per s"
     return text + (f", {duration((total - done) / rate)} left" if total and done < total else "")
 
 
@@ -195,27 +219,6 @@ def within(limits: limited.Limits, work: Callable[[], object], made: Any = ()) -
 
 
 # ---- costs
-
-
-def peak_bytes() -> int:
-    """The most memory that this process, or one of its children, held at once (resident), bytes."""
-    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    return max(_own_peak_bytes(), children if sys.platform == "darwin" else children * 1024)
-
-
-def _own_peak_bytes() -> int:
-    status = Path("/proc/self/status")
-    if status.exists():  # ru_maxrss begins with that of the process that started this one
-        for line in status.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most * 1024
-
-
-def _cpu_seconds() -> float:
-    spent = os.times()
-    return spent.user + spent.system + spent.children_user + spent.children_system
 
 
 def _device() -> dict[str, object]:
@@ -267,18 +270,20 @@ def recorded(
     name = name_of(logs[0]) if logs else ""
     with _logged(logs[0] if logs else None) as terminal, contextlib.ExitStack() as stack:
         try:
+            _names.append(name)
+            stack.callback(_names.pop)
             stack.enter_context(marks.marked(made, name, seals.place(logs[0]) if logs else ""))
             _clear(made)
             set_threads(int(params.get("threads", 1) if threads is None else threads))
             seals.verify(paths(inputs))
             made_by = {"params": params, "inputs": seals.sources(read_by(inputs), paths(joined))}
             made_by |= {"job": name} if name else {}
-            start, cpu = time.monotonic(), _cpu_seconds()
+            start, cpu = time.monotonic(), hardware.cpu_seconds()
             yield
-            costs = {"seconds": time.monotonic() - start, "cpu_seconds": _cpu_seconds() - cpu}
+            costs = {"seconds": time.monotonic() - start, "cpu_seconds": hardware.cpu_seconds() - cpu}
             seals.seal(made, made_by)
             if made:
-                costs |= {"job": made[0].as_posix(), "peak_bytes": peak_bytes()} | _device()
+                costs |= {"job": made[0].as_posix(), "peak_bytes": hardware.peak_bytes()} | _device()
                 costs["processor"] = hardware.processor()
                 costs = shards.summed(costs, [costs_path(part) for part in paths(joined)])
                 seals.write_json(costs_path(made[0]), costs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -115,6 +115,7 @@ def prepare(
     how: Preparation = Preparation(),  # noqa: B008 (frozen)
     workers: int = 1,
     shard: Shard = WHOLE,
+    progress: Callable[..., Iterable] = lambda items, *told: items,
 ) -> None:
     """Decode a dataset's images, or a `shard` of them, and write them at every side, with their tables.
 
@@ -122,7 +123,8 @@ def prepare(
     `boxes` and `masks` of what was found. Images of split train take the geometry `train`, the others
     `explain`. A file that is missing, damaged or not of its table's size is a row of `skipped` (stage
     `prepare`), never an exception; so is a picture without what `how` looks for (stage `reading`: the image
-    stays). A worker holds one picture at a time. Bytes depend on images, root, sides and `how` alone, not on
+    stays). A worker holds one picture at a time; `progress(items, total, what, skipped)` yields the items of
+    the long loop and tells how far it is. Bytes depend on images, root, sides and `how` alone, not on
     `workers`.
     """
     images = shard.of(images.sort_values("image", ignore_index=True))
@@ -133,8 +135,11 @@ def prepare(
     ]
     found = {name: Collected(name, outputs[output]) for name, output in OUTPUTS.items()}
     listed = set()
+    refused: list[str] = []
+    films = zip(images.itertuples(), _decoded(jobs, Path(root), sides, how, workers))
     with arrays.Writer(outputs["pixels"], np.uint8) as store:
-        for row, decoded in zip(images.itertuples(), _decoded(jobs, Path(root), sides, how, workers)):
+        for row, decoded in progress(films, len(images), "images", lambda: len(refused)):
+            refused.extend([row.image] if decoded.reason else [])
             rows = _rows(row, decoded, sides, how, store)
             if decoded.file in listed:
                 del rows["inventory"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from types import ModuleType
 
@@ -105,10 +105,14 @@ def rows_of(
     saliency: Callable[[str, str], Answer],
     references: Sequence[Reference],
     names: Sequence[str],
+    progress: Callable[..., Iterable] = lambda items, *told: items,
 ) -> Iterator[tuple]:
-    """The rows of `score` as `table` takes them, image by image."""
+    """The rows of `score` as `table` takes them, image by image.
+
+    `progress(items, total, what)` yields the items of the long loop and tells how far it is.
+    """
     asked = Asked(names)
-    for image in images.itertuples():
+    for image in progress(images.itertuples(), len(images), "images"):
         targets = [*(target(reference, image.image) for reference in references), ALONE]
         for reading in readings:
             ranked = rank(saliency(image.image, reading))

@@ -9,7 +9,7 @@ import pytest
 import torch
 from scripts.attribute import explain_within
 
-from sightline import jobs, tables
+from sightline import hardware, tables
 from sightline.attribution import batches, maps
 from sightline.errors import SightlineError
 from sightline.frames import Frame
@@ -122,7 +122,7 @@ def test_a_method_past_its_limits_may_be_recorded_instead(does, outputs):
 
 
 def test_costs_of_the_child_are_the_jobs(outputs):
-    before = jobs.peak_bytes()
+    before = hardware.peak_bytes()
     eats_some = "kept = bytearray(b'x' * 600_000_000)"
     attribute(eats_some, Limits(60), False, outputs)
-    assert jobs.peak_bytes() > before + 300_000_000
+    assert hardware.peak_bytes() > before + 300_000_000

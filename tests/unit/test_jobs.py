@@ -240,14 +240,41 @@ def test_progress_tells_stage_rate_and_time_left_seldom(monkeypatch, capsys):
     assert len(lines) == 34  # every sixth second of 200, and the end
 
 
+def test_progress_names_the_job_and_what_it_skipped_and_floods_no_file(tmp_path, monkeypatch, capfd):
+    now = [0.0]
+    monkeypatch.setattr(jobs.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(jobs, "_terminal_seconds", lambda: jobs.FILE_SECONDS)
+    given = {"outputs": [tmp_path / "out.csv"], "log": [tmp_path / "logs/prepare/cxr.log"]}
+    skipped = []
+    with job(tmp_path, **given):
+        for item in jobs.progress(range(100), None, "images", lambda: len(skipped)):
+            skipped.extend([item] if item in (10, 60) else [])
+            now[0] += 2.0
+        jobs.say("epoch 1 of 9")
+        jobs.say("epoch 2 of 9")
+        (tmp_path / "out.csv").write_text("")
+    said = capfd.readouterr().err.splitlines()
+    assert said[0] == "prepare/cxr: images: 30 of 100, 0.5 per s, 2 min 20 s left, 1 skipped"
+    assert said[-2:] == ["prepare/cxr: images: 100 of 100, 0.5 per s, 2 skipped", "prepare/cxr: epoch 1 of 9"]
+    assert len(said) == 5  # every minute of 200 s, the end, and one line of those that follow at once
+    log = (tmp_path / "logs/prepare/cxr.log").read_text()
+    assert log.count("images:") == 34 and "prepare/cxr: epoch 2 of 9" in log
+
+
+def test_a_short_loop_that_skipped_nothing_is_silent_on_the_terminal(tmp_path, capfd):
+    with job(tmp_path):
+        (tmp_path / "out.csv").write_text("".join(map(str, jobs.progress(range(3), None, "images"))))
+    assert capfd.readouterr().err == ""
+
+
 @pytest.mark.parametrize(("seconds", "text"), [(59.4, "59 s"), (59.6, "1 min 00 s"), (7290, "2 h 01 min")])
 def test_durations_read_well(seconds, text):
     assert jobs.duration(seconds) == text
 
 
 def test_peak_memory_is_this_processs_own():
-    code = "from sightline import jobs; a = jobs.peak_bytes(); b = bytearray(200_000_000); "
-    code += "print(a, jobs.peak_bytes())"
+    code = "from sightline import hardware; a = hardware.peak_bytes(); b = bytearray(200_000_000); "
+    code += "print(a, hardware.peak_bytes())"
     bulk = bytearray(400_000_000)  # a parent's memory must not show
     done = subprocess.run(
         [sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, check=True

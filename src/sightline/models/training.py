@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -62,10 +63,12 @@ def fit(
             state.restore(content)
             progress(f"{checkpoint}: going on after epoch {state.epoch}")
         weights = class_weights(train.targets, recipe.class_weights, recipe.loss).to(device)
+        began, first = time.monotonic(), state.epoch
         while state.epoch < recipe.epochs and not _waited_out(state, recipe):
             _epoch(state, train, validation, recipe, seed, weights)
             write_checkpoint(checkpoint, identity, state.content())
-            progress(_said(state, recipe))
+            seconds = (time.monotonic() - began) / (state.epoch - first)
+            progress(f"{_said(state, recipe)}; {_left(state, recipe, seconds)}")
     curves = pd.DataFrame(state.curves, columns=["epoch", "quantity", "value"]).astype({"value": float})
     stopped = "epochs" if state.epoch == recipe.epochs else "patience"
     return Fit(state.best_state, state.best_epoch, curves, stopped)
@@ -224,6 +227,12 @@ def _step(state: State, chosen: dict) -> None:
 
 def _waited_out(state: State, recipe: Recipe) -> bool:
     return recipe.patience is not None and state.epoch - state.best_epoch >= recipe.patience
+
+
+def _left(state: State, recipe: Recipe, seconds: float) -> str:
+    """How long an epoch takes, and all that may still follow."""
+    left = (recipe.epochs - state.epoch) * seconds
+    return f"{seconds:.3g} s per epoch" + (f", at most {left / 60:.3g} min left" if left else "")
 
 
 def _said(state: State, recipe: Recipe) -> str:
