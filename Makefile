@@ -12,7 +12,7 @@ READY  := $(VENV)/.ready
 ORACLES := gradcam_library quantus_library pysaliency_library
 
 .PHONY: demo test test-faults test-scale test-slurm reliability lint open_cxr mnist pets planted_truth benchmarks docs methods \
-        oracles lock clean
+        oracles lock audit clean
 .DEFAULT_GOAL := demo
 
 # data/<name> becomes a link to a folder of the real data, for each name=folder
@@ -45,6 +45,9 @@ test-scale: $(READY)    ## full-size tables, and thousands of films with broken 
 
 test-slurm: $(READY)    ## a small study and its faults on a SLURM that the test starts (one process: one SLURM)
 	OMP_NUM_THREADS=1 $(RUN)python -m pytest tests/slurm -n 0
+
+audit: $(READY)         ## known vulnerabilities of what the lock pins, where a database of them is reachable
+	$(RUN)python -m tests.audit .tools/bin/uv
 
 lint: $(READY)
 	$(RUN)ruff check .

@@ -181,7 +181,7 @@ def folder() -> Path:
         Path(given).mkdir(parents=True, exist_ok=True)
         return Path(given)
     # not the runtime folder of a login, which goes with its last session while jobs go on
-    local = Path("/var/tmp")
+    local = Path("/var/tmp")  # noqa: S108 (the folder is held against its owner and mode below)
     place = (local if os.access(local, os.W_OK) else Path(tempfile.gettempdir())) / f"sightline-{os.getuid()}"
     with contextlib.suppress(FileExistsError):
         place.mkdir(mode=0o700)

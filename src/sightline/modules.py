@@ -61,7 +61,8 @@ def _load_file(path: Path) -> ModuleType:
         sys.modules[name] = module  # where dataclasses and pickles look for their module
         try:
             # not through an import: that would trust a cached .pyc of an edit in the same second
-            exec(compile(source, path, "exec", dont_inherit=True), module.__dict__)
+            # the user's own file, which the configuration names
+            exec(compile(source, path, "exec", dont_inherit=True), module.__dict__)  # noqa: S102
         except BaseException:
             del sys.modules[name]
             raise
