@@ -1,4 +1,4 @@
-"""Known vulnerabilities of what the lock pins: `python -m tests.audit UV`; uv runs pip-audit, outside the lock.
+"""Known vulnerabilities of what the lock pins: `python -m tests.audit UV`; uv runs pip-audit beside the lock.
 
 Where no database of vulnerabilities is reachable, or it knows none of the packages (a mirror), nothing is
 audited: a line says so, and nothing fails.
