@@ -43,7 +43,7 @@ def films_in(path: Path, films: Mapping[str, np.ndarray]) -> list[str]:
     return [
         name
         for name, film in films.items()
-        if any(_shows(picture, film) for picture in _large(pictures(path)))
+        if any(shows(picture, film) for picture in _large(pictures(path)))
     ]
 
 
@@ -51,7 +51,8 @@ def _large(found: list[np.ndarray]) -> list[np.ndarray]:
     return [one for one in found if min(one.shape) >= 8 and one.std() > 0]
 
 
-def _shows(picture: np.ndarray, film: np.ndarray) -> bool:
+def shows(picture: np.ndarray, film: np.ndarray) -> bool:
+    """Whether a picture is one of the film, upright or turned."""
     turned = [np.rot90(picture, turns)[:, ::mirror] for turns in range(4) for mirror in (1, -1)]
     return any(abs(_correlation(one, film)) > ALIKE for one in turned)
 

@@ -1,7 +1,5 @@
 """What a finished study leaves: no secret anywhere, nothing of single films in what may be shared."""
 
-import numpy as np
-
 from tests.workflow import leaks
 from tests.workflow.conftest import CANARY, CANARY_FIXATION, CANARY_SUBJECT, SECRETS, canary_film
 
@@ -15,7 +13,7 @@ def test_the_canary_is_in_the_study(finished):
     fixations = finished.results / "datasets/own/fixations.parquet"
     assert leaks.words_in(scores, NAMED) == [CANARY, CANARY_SUBJECT]
     assert leaks.numbers_in(fixations, CANARY_FIXATION) == list(CANARY_FIXATION)
-    assert np.array_equal(leaks.prepared_films(finished.results, "own")[CANARY].shape, (32, 43))
+    assert leaks.shows(leaks.prepared_films(finished.results, "own")[CANARY], FILM[CANARY])
 
 
 def test_page_figures_and_aggregates_hold_nothing_of_a_film_that_may_not_be_passed_on(finished):
