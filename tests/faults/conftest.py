@@ -18,7 +18,9 @@ from tests.workflow.conftest import Project, copy_project
 
 HERE = Path(__file__).parent
 TARGET = "results/tiny/summary.parquet"
-PATIENCE = 240.0  # seconds for what takes some: a busy machine is no fault
+# results in the order in which they follow from each other
+CHAIN = ["prepared/cxr", "models/small", "maps/cxr", "scores/cxr/small", "summary.parquet"]
+PATIENCE = 600.0  # seconds for what takes some: a busy machine is no fault
 FILMS = {"training": 16, "validation": 6, "test": 4, "phase_1": 3, "phase_2": 1, "phase_3": 3}
 FILMS |= {"height": 96, "width": 80, "fixations": 12}
 COMPARED = (".parquet", ".npy", ".safetensors", ".made.json")
@@ -39,8 +41,8 @@ class Disturbed(Project):
             environment |= {"FAULT_TOLD": str(self.told), "PYTHONPATH": str(HERE / "hook")}
         with open(self.said, "w") as file:
             return subprocess.Popen(
-                [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "study.yaml"]
-                + [*(arguments or [TARGET])],
+                [sys.executable, "-m", "snakemake", *(arguments or [TARGET])]
+                + ["--cores", "2", "--configfile", "study.yaml"],
                 cwd=self.folder,
                 env=environment,
                 stdout=file,
@@ -70,9 +72,13 @@ class Disturbed(Project):
         assert (code != 0) is fails, said[-4000:]
         return said
 
-    def forget(self, *folders: str) -> None:
-        """Delete results, so that they and what follows from them are made again."""
-        for name in folders:
+    def unlock(self) -> None:
+        """What `snakemake --unlock` does, in no time."""
+        shutil.rmtree(self.folder / ".snakemake/locks", ignore_errors=True)
+
+    def forget(self, first: str) -> None:
+        """Delete the results `first` (one of CHAIN) and what follows, so that they are made again."""
+        for name in CHAIN[CHAIN.index(first) :]:
             path = self.results / name
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 

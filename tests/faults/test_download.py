@@ -81,7 +81,7 @@ def test_an_interrupted_download_goes_on(orphan, served, archive):
         os.killpg(first.pid, signal.SIGKILL)
         first.wait()
         until(lambda: not alive(job))
-    project.run("--unlock")
+    project.unlock()
     project.run(LISTED)
     until(lambda: not alive(job))
     assert (project.folder / LISTED).read_bytes() == listed
