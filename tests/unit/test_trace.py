@@ -8,6 +8,8 @@ import pytest
 
 from sightline import jobs, lineage, provenance, seals, study_record, tables, trace
 from sightline.errors import SightlineError
+from sightline.study import recorded
+from tests.unit.test_study import study as study_with
 
 STUDY = Path("results/s")
 AXES = {"dataset": "cxr", "model": "small", "seed": 0, "condition": "clean"}
@@ -175,3 +177,18 @@ def test_what_cannot_be_traced_is_named(study, tmp_path, capsys):
         trace.trace(study / "summary.parquet", ["method=none"])
     with pytest.raises(SightlineError, match="expected COLUMN=VALUE"):
         trace.trace(study / "summary.parquet", ["colour=red"])
+
+
+def test_the_recorded_configuration_names_nobody_even_where_the_page_may():
+    films = {"adapter": {"name": "inbreast", "swapped": ["22670094"]}, "redistributable": False}
+    patients = {"from": "nbia", "patients": ["P_00017"], "manifest": "some.tcia"}
+    breasts = {"adapter": {"name": "cbis_ddsm"}, "download": patients, "redistributable": False}
+    changes = {"datasets.films": films, "datasets.breasts": breasts, "report": {"publish_images": "local"}}
+    configured = study_with(**changes)
+    assert recorded.identifying(configured) == ["manifest", "patients", "series", "swapped"]
+    text = json.dumps(recorded.config(configured))
+    assert not any(name in text for name in ("22670094", "P_00017", "some.tcia"))
+    assert recorded.seeds(configured) == {
+        "study": configured.seed,
+        "models": {name: configured.seeds_of(name) for name in configured.models},
+    }
