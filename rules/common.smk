@@ -2,6 +2,7 @@
 
 import os
 import sys
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(workflow.basedir).parent
@@ -278,7 +279,7 @@ def stamp_every_rule():
         if stage.script:
 
             def code(wildcards, stage=stage):
-                fingerprint = provenance.fingerprint(*code_of(stage, wildcards))
+                fingerprint = fingerprint_of(*code_of(stage, wildcards))
                 code_used[fingerprint] = lambda: provenance.parts(*code_of(stage, wildcards))
                 return fingerprint
 
@@ -342,6 +343,8 @@ def was_finished(outputs, params):
     )
 
 
+# worked out once for the jobs that run the same code: there are thousands of jobs, and dozens of codes
+fingerprint_of = cache(provenance.fingerprint)
 # fingerprint -> what tells its parts, of every job that was planned
 code_used = {}
 
