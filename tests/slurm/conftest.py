@@ -46,7 +46,7 @@ class Project:
         environment.pop("PYTHONPATH", None)
         with open(self.folder / "snakemake.log", "w") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "snakemake", "--configfile", "study.yaml", *arguments, TARGET],
+                [sys.executable, "-m", "snakemake", TARGET, "--configfile", "study.yaml", *arguments],
                 cwd=self.folder,
                 env=environment,
                 stdout=log,
@@ -138,7 +138,7 @@ class Disturbed:
 
 @pytest.fixture(scope="session")
 def disturbed(both: tuple[Project, Project], tmp_path_factory: pytest.TempPathFactory) -> Disturbed:
-    """All from training on again, as single jobs whose status `sacct` tells.
+    """All from training on again, as single jobs.
 
     The training has too little memory at first; of two explaining jobs one is cancelled, the other stopped
     until its time is up; the node is drained while a job waits, and resumed.
@@ -149,7 +149,7 @@ def disturbed(both: tuple[Project, Project], tmp_path_factory: pytest.TempPathFa
         shutil.rmtree(project.results / name)
     (project.results / "summary.parquet").unlink()
     process = project.start(
-        *ON_SLURM, "--slurm-array-jobs", "none", "--slurm-status-command", "sacct",
+        *ON_SLURM, "--slurm-array-jobs", "none",
         "--set-resources", "train:mem_mb=450 * attempt ** 2", "attribute:runtime=1 if attempt == 1 else 30",
     )  # fmt: skip
     try:
@@ -163,21 +163,24 @@ def disturbed(both: tuple[Project, Project], tmp_path_factory: pytest.TempPathFa
 
 def disturb(project: Project, process: subprocess.Popen) -> bool:
     """Cancel one explaining job, stop the other, drain the node, resume it: whether a job waited for it."""
+    maps = project.results / "maps/cxr/small/seed0/clean"
+    stopped: dict[str, marks.Mark] = {}
 
-    def running(method: str) -> marks.Mark | None:
+    def both_stopped() -> bool:
         assert process.poll() is None, project.said()[-6000:]
-        return marks.read(
-            marks.path_of(project.results / f"maps/cxr/small/seed0/clean/{method}/maps.parquet")
-        )
+        for method in {"gradcam", "occlusion"} - set(stopped):
+            mark = marks.read(marks.path_of(maps / method / "maps.parquet"))
+            if mark is not None:
+                os.kill(mark.pid, signal.SIGSTOP)
+                stopped[method] = mark
+        return len(stopped) == 2
 
     def pending() -> bool:
         return bool(slurm.command("squeue", "--noheader", "--states=PENDING", "--format=%i"))
 
-    slurm.wait_for("a job that runs occlusion", lambda: running("occlusion"), LONGEST_SECONDS)
-    os.kill(running("occlusion").pid, signal.SIGSTOP)
-    slurm.wait_for("a job that runs Grad-CAM", lambda: running("gradcam"), LONGEST_SECONDS)
+    slurm.wait_for("the jobs that explain", both_stopped, LONGEST_SECONDS, every=0.02)
     slurm.command("scontrol", "update", f"nodename={slurm.NODE}", "state=drain", "reason=test")
-    slurm.command("scancel", running("gradcam").slurm_job)
+    slurm.command("scancel", stopped["gradcam"].slurm_job)
     slurm.wait_for("the cancelled job to be submitted again", pending, LONGEST_SECONDS)
     drained = "drain" in slurm.command("sinfo", "--noheader", "--format=%T")
     slurm.command("scontrol", "update", f"nodename={slurm.NODE}", "state=resume")

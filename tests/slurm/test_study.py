@@ -3,8 +3,6 @@
 import csv
 import re
 
-import pytest
-
 from tests.slurm import cluster as slurm
 from tests.slurm.conftest import HERE, ON_SLURM
 
@@ -50,14 +48,11 @@ def test_jobs_ask_for_what_their_rules_say(both):
     assert memory["rule_train_wildcards_small_0"] > 3000 > 2000 > memory["rule_summarise"] > 1000
 
 
-@pytest.mark.parametrize("where", [0, 1], ids=["made here", "made on SLURM"])
-def test_the_move_there_and_back_reruns_nothing(both, where):
-    for arguments in (
-        HERE,
-        ON_SLURM,
-        (*ON_SLURM, "--set-resources", "train:device=cuda", "score:mem_mb=9000"),
-    ):
-        assert "Nothing to be done" in both[where].run(*arguments, "--dry-run")
+def test_the_move_there_and_back_reruns_nothing(both):
+    here, there = both
+    others = ("--set-resources", "train:device=cuda", "score:mem_mb=9000")
+    for project, arguments in ((here, (*ON_SLURM, *others)), (there, HERE)):
+        assert "Nothing to be done" in project.run(*arguments, "--dry-run")
 
 
 def test_what_a_job_tells_is_in_its_slurm_log(both):
