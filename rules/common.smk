@@ -9,13 +9,16 @@ ROOT = Path(workflow.basedir).parent
 SOURCE = ROOT / "src"
 sys.path.insert(0, str(SOURCE))
 
-from sightline import jobs, provenance, runs, seals, wanted
+from snakemake.persistence import PersistenceBase
+
+from sightline import jobs, leases, provenance, runs, seals, shards, wanted
 from sightline.study import artifacts as study_artifacts
 from sightline.study import costs as study_costs
 from sightline.study import downloads as study_downloads
 from sightline.study import recorded as study_recorded
 from sightline.study import references as study_references
 from sightline.study import resources as study_resources
+from sightline.study import sharding
 from sightline.study import shown as study_shown
 from sightline.study import stability as study_stability
 from sightline.study import strata as study_strata
@@ -44,6 +47,7 @@ onstart:
 
 
 wildcard_constraints:
+    shard=shards.NAME,
     dataset="|".join(study.datasets),
     model="|".join(study.models) or "none",
     seed=r"\d+",
@@ -215,6 +219,7 @@ def per_artifact(pattern, drawn=True):
 
 def modules_of(rule_name, wildcards):
     """The modules that a job picks by name; their code belongs to its fingerprint."""
+    rule_name = rule_name.removesuffix("_shard")  # a share of the same work
     dataset = study.datasets.get(getattr(wildcards, "dataset", None))
     model = study.models.get(getattr(wildcards, "model", None))
     method = study.methods.get(getattr(wildcards, "method", None))
@@ -290,8 +295,18 @@ def stamp_every_rule():
             stage.set_input(stale=stale)
 
 
+def gpus_here():
+    """How many GPUs the jobs share that run on this machine; none where jobs run on a cluster."""
+    elsewhere = workflow.global_resources["_nodes"].value is not None
+    unused = os.environ.get("SIGHTLINE_DEVICE") == "cpu"
+    return 0 if elsewhere or unused or not workflow.is_main_process else len(leases.found().gpus)
+
+
 def size_every_rule():
     """Give every rule what its jobs ask a cluster for, but for what `--set-resources` says of it."""
+    here = gpus_here()
+    if here and "gpu" not in workflow.global_resources:
+        workflow.register_resource("gpu", here)  # as `--resources gpu=<here>`
     for stage in workflow.rules:
         computing = dict(stage.params._allitems()).get("threads")
 
@@ -312,7 +327,7 @@ def size_every_rule():
             "cpus_per_task": cores,
         }
         if "device" in stage.resources:
-            sized["gpu"] = study_resources.gpus(stage.resources["device"].raw)
+            sized["gpu"] = study_resources.gpus(stage.resources["device"].raw, here)
         stage.resources.update({name: value for name, value in sized.items() if name not in own})
 
 
@@ -334,6 +349,12 @@ def force_if_stale(stage, wildcards):
     return []
 
 
+# worked out once for the jobs that run the same code: there are thousands of jobs, and dozens of codes
+fingerprint_of = cache(provenance.fingerprint)
+# fingerprint -> what tells its parts, of every job that was planned
+code_used = {}
+
+
 def was_finished(outputs, params):
     """Whether a job that Snakemake, killed meanwhile, knows as begun has come to its end: its costs come last."""
     return (
@@ -341,12 +362,6 @@ def was_finished(outputs, params):
         and jobs.costs_path(outputs[0]).exists()
         and all(seals.stands(output, params) for output in outputs)
     )
-
-
-# worked out once for the jobs that run the same code: there are thousands of jobs, and dozens of codes
-fingerprint_of = cache(provenance.fingerprint)
-# fingerprint -> what tells its parts, of every job that was planned
-code_used = {}
 
 
 def code_of(stage, wildcards):
@@ -383,3 +398,58 @@ def forecast(rule_name):
         return ancient(before_update(path)) if stands else path
 
     return planned
+
+
+def shards_of(rule_name):
+    """The shards into which a job of `rule_name` is cut: their outputs, shard by shard; none where it is whole.
+
+    Their names tell its params and code, so that a shard of others is no shard of it.
+    """
+
+    def outputs(wildcards):
+        count = sharding.count(study, rule_name)
+        if count == 1:
+            return []
+        params = params_of(workflow.get_rule(rule_name), wildcards)
+        share = workflow.get_rule(f"{rule_name}_shard")
+        return [
+            path
+            for shard in shards.names(count, seals.identity(params, []))
+            for path in outputs_of(share, dict(wildcards.items()) | {"shard": shard})
+        ]
+
+    return outputs
+
+
+def inputs_of_shard(rule_name):
+    """What a job of `rule_name` reads, as its shards read it.
+
+    While a shard is not there its inputs are ancient: nothing is newer than what was not made, so that only a
+    job that needs its shards has them made.
+    """
+
+    def read(given):
+        def files(wildcards):
+            found = given(wildcards) if callable(given) else str(given.apply_wildcards(wildcards))
+            made = outputs_of(workflow.get_rule(f"{rule_name}_shard"), wildcards)
+            if all(map(os.path.exists, made)) and not getattr(given, "is_ancient", False):
+                return found
+            return [ancient(file) for file in found] if isinstance(found, list) else ancient(found)
+
+        return files
+
+    whole = workflow.get_rule(rule_name).input._allitems()
+    return {name: read(given) for name, given in whole if name != "shards"}
+
+
+def keep_shards_out_of_records():
+    """Leave shards out of what Snakemake records of a job's inputs: how many there were changes no result."""
+    recorded = PersistenceBase._input
+
+    def without_shards(records, job):
+        return [path for path in recorded(records, job) if not shards.is_part(path)]
+
+    PersistenceBase._input = without_shards
+
+
+keep_shards_out_of_records()

@@ -46,6 +46,7 @@ rule read_dataset:
 rule prepare:
     input:
         images=rules.read_dataset.output.images,
+        shards=shards_of("prepare"),
     output:
         table="<study>/prepared/{dataset}/prepared.parquet",
         pixels="<study>/prepared/{dataset}/pixels.npy",
@@ -64,6 +65,21 @@ rule prepare:
         preparation=lambda wildcards: study.datasets[wildcards.dataset]["preparation"],
     script:
         "../scripts/prepare.py"
+
+
+# a share of the same work by the same script (limits.shards), which `prepare` then only joins
+use rule prepare as prepare_shard with:
+    input:
+        **inputs_of_shard("prepare"),
+    output:
+        table=temp("<study>/prepared/{dataset}/shards/{shard}/prepared.parquet"),
+        pixels=temp("<study>/prepared/{dataset}/shards/{shard}/pixels.npy"),
+        inventory=temp("<study>/prepared/{dataset}/shards/{shard}/inventory.parquet"),
+        skipped=temp("<study>/prepared/{dataset}/shards/{shard}/skipped.parquet"),
+        boxes=temp("<study>/prepared/{dataset}/shards/{shard}/boxes.parquet"),
+        masks=temp("<study>/prepared/{dataset}/shards/{shard}/masks.parquet"),
+    log:
+        "<study>/logs/prepare_shard/{dataset}.{shard}.log",
 
 
 rule check_inputs:

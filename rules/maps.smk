@@ -10,6 +10,7 @@ rule attribute:
         prepared=rules.prepare.output.table,
         pixels=flat(rules.prepare.output.pixels),
         autoencoder=autoencoder_of,
+        shards=shards_of("attribute"),
     output:
         maps="<study>/maps/{dataset}/{model}/seed{seed}/{condition}/{method}/maps.parquet",
         values="<study>/maps/{dataset}/{model}/seed{seed}/{condition}/{method}/values.npy",
@@ -30,6 +31,24 @@ rule attribute:
         "../scripts/attribute.py"
 
 
+# a share of the same work by the same script (limits.shards), which `attribute` then only joins
+use rule attribute as attribute_shard with:
+    input:
+        **inputs_of_shard("attribute"),
+    output:
+        maps=temp(
+            "<study>/maps/{dataset}/{model}/seed{seed}/{condition}/{method}/shards/{shard}/maps.parquet"
+        ),
+        values=temp(
+            "<study>/maps/{dataset}/{model}/seed{seed}/{condition}/{method}/shards/{shard}/values.npy"
+        ),
+        predictions=temp(
+            "<study>/maps/{dataset}/{model}/seed{seed}/{condition}/{method}/shards/{shard}/predictions.parquet"
+        ),
+    log:
+        "<study>/logs/attribute_shard/{dataset}.{model}.seed{seed}.{condition}.{method}.{shard}.log",
+
+
 rule probe:
     input:
         weights=rules.train.output.weights,
@@ -41,6 +60,7 @@ rule probe:
         values=flat(rules.attribute.output.values),
         predictions=rules.attribute.output.predictions,
         autoencoder=autoencoder_of,
+        shards=shards_of("probe"),
     output:
         "<study>/probes/{dataset}/{model}/seed{seed}/{condition}/{method}.parquet",
     log:
@@ -55,6 +75,15 @@ rule probe:
         probed=lambda wildcards: study.choice(wildcards, "probed"),
     script:
         "../scripts/probe.py"
+
+
+use rule probe as probe_shard with:
+    input:
+        **inputs_of_shard("probe"),
+    output:
+        temp("<study>/probes/{dataset}/{model}/seed{seed}/{condition}/{method}.shards/{shard}/scores.parquet"),
+    log:
+        "<study>/logs/probe_shard/{dataset}.{model}.seed{seed}.{condition}.{method}.{shard}.log",
 
 
 rule gather_costs:

@@ -14,6 +14,7 @@ rule score:
         center_bias_values=flat(rules.average_references.output.values),
         regions=rules.render_regions.output.table,
         region_values=flat(rules.render_regions.output.values),
+        shards=shards_of("score"),
     output:
         "<study>/scores/{dataset}/{model}/seed{seed}/{condition}/{method}.parquet",
     log:
@@ -32,6 +33,19 @@ rule score:
         threads=study.config["compute"]["threads"],
     script:
         "../scripts/score.py"
+
+
+# a share of the same work by the same script (limits.shards), which `score` then only joins
+use rule score as score_shard with:
+    input:
+        **inputs_of_shard("score"),
+    output:
+        temp("<study>/scores/{dataset}/{model}/seed{seed}/{condition}/{method}.shards/{shard}/scores.parquet"),
+        unsettled=temp(
+            "<study>/scores/{dataset}/{model}/seed{seed}/{condition}/{method}.shards/{shard}/unsettled.parquet"
+        ),
+    log:
+        "<study>/logs/score_shard/{dataset}.{model}.seed{seed}.{condition}.{method}.{shard}.log",
 
 
 rule score_baselines:

@@ -88,6 +88,10 @@ def summed(costs: Mapping[str, Any], files: Iterable[Path]) -> dict[str, Any]:
 
 def remove(files: Iterable[Path | str]) -> None:
     """Remove the folder that holds the shards of one job, `files` among them, with their seals and costs."""
-    for shard in {Path(file).parent for file in files}:
-        if re.fullmatch(NAME, shard.name):  # nothing but a folder of shards
-            shutil.rmtree(shard.parent, ignore_errors=True)
+    for folder in {Path(file).parents[1] for file in files if is_part(file)}:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def is_part(path: Path | str) -> bool:
+    """Whether `path` is a shard's file."""
+    return re.fullmatch(NAME, Path(path).parent.name) is not None
