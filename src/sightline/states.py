@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sightline import jobs, lineage, marks, provenance
+from sightline import jobs, lineage, marks, provenance, shards
 from sightline.wanted import Wanted
 
 # in the order in which they are told
@@ -28,6 +29,7 @@ BAD = ("failed", "killed", "damaged")
 LAST_LINES = 5  # of a log
 SILENT_SECONDS = 1800.0  # without a line in the log, after which a job on another host counts as silent
 TAIL_BYTES = 20_000
+SHARD = re.compile(rf"_shard/(.*)\.{shards.NAME}$")  # in a job's name
 TRACEBACK = "Traceback (most recent call last)"
 
 
@@ -58,9 +60,11 @@ def of_study(study: Path, wanted: Sequence[Wanted] | None = None, content: bool 
     made = lineage.read(study, content)
     by_name = _from_seals(made)
     nameless = any(not one.job for one in made.values())  # seals of before: whose log is whose is not known
+    sealed = set(by_name)
     for name, job in _from_logs(study).items():
-        if job.state == "failed" or not nameless:
-            by_name.setdefault(name, job)
+        whole = SHARD.sub(r"/\1", name)  # a shard's files are gone once the whole is there
+        if (job.state == "failed" or not (nameless or whole != name)) and whole not in sealed:
+            by_name[name] = job
     if wanted is not None:
         _compare(by_name, wanted, made, study)
     for path, mark in marks.found(study):

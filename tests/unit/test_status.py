@@ -152,6 +152,19 @@ def test_a_failed_job_is_told_with_the_last_lines_of_its_log(study, capsys):
     assert "| sightline.errors.DatasetError: images.csv, row 3: no such label" in out
 
 
+def test_a_shards_log_is_of_no_interest_once_the_whole_is_there(study):
+    log = study / "logs/attribute_shard/cxr.a.1of2.0123456789ab.log"
+    log.parent.mkdir()
+    log.write_text("Traceback (most recent call last):\nMemoryError\n")
+    assert set(state(states.of_study(study)).values()) == {"done"}
+    for output in ("maps/a.parquet", "maps/a.npy"):
+        repair.remove(study / output)
+    failed = [job for job in states.of_study(study) if job.state == "failed"]
+    assert [(job.name, job.why) for job in failed] == [
+        ("attribute_shard/cxr.a.1of2.0123456789ab", ["MemoryError"])
+    ]
+
+
 def dead_process() -> int:
     child = subprocess.Popen([sys.executable, "-c", ""])
     child.wait()
