@@ -281,6 +281,7 @@ def recorded(
             start, cpu = time.monotonic(), hardware.cpu_seconds()
             yield
             costs = {"seconds": time.monotonic() - start, "cpu_seconds": hardware.cpu_seconds() - cpu}
+            publishing.date(made, paths(inputs))
             seals.seal(made, made_by)
             if made:
                 costs |= {"job": made[0].as_posix(), "peak_bytes": hardware.peak_bytes()} | _device()

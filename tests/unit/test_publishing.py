@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +99,18 @@ def test_a_full_disk_is_told_with_a_remedy(tmp_path, capfd):
         raise OSError(errno.ENOSPC, "No space left on device")
     said = capfd.readouterr().err
     assert "the disk or a quota is full" in said and "free some and run again" in said
+
+
+def test_an_output_is_never_dated_before_what_it_was_made_from(tmp_path):
+    (tmp_path / "in.csv").write_text("in")
+    os.utime(tmp_path / "in.csv", (2e9, 2e9))  # 2033
+    with job(tmp_path, inputs=[tmp_path / "in.csv", tmp_path / "missing.csv"]):
+        (tmp_path / "out.csv").write_text("out")
+    assert (tmp_path / "out.csv").stat().st_mtime == 2e9
+    os.utime(tmp_path / "in.csv", (1e9, 1e9))
+    with job(tmp_path, inputs=[tmp_path / "in.csv"]):
+        (tmp_path / "out.csv").write_text("out")
+    assert abs((tmp_path / "out.csv").stat().st_mtime - time.time()) < 3600
 
 
 def test_a_job_of_an_earlier_run_gives_no_file_its_name(run):
