@@ -131,7 +131,7 @@ def _from_mark(job: Job, mark: marks.Mark, path: Path, study: Path) -> None:
     where = f"process {mark.pid} on {mark.host}" + (f", SLURM job {mark.slurm_job}" if mark.slurm_job else "")
     job.state, job.why = "running", [where]
     if alive is False:
-        job.state, job.why = "killed", [f"{where} is no more"]
+        job.state, job.why, job.since = "killed", [f"{where} is no more"], None
     elif alive is None:
         heard = max(file.stat().st_mtime for file in (log, path) if file.exists())
         silence = max(now - heard, 0.0)
