@@ -27,7 +27,7 @@ SITE = (
 )  # fmt: skip
 ON_SLURM = ("--workflow-profile", "workflow/profiles/slurm", *SITE)
 MEASURED = {"planned_costs.parquet"}  # holds seconds, which differ from run to run
-LONGEST_SECONDS = 900
+LONGEST_SECONDS = 1500  # a busy machine is no fault
 
 
 @dataclass
@@ -149,9 +149,8 @@ def disturbed(both: tuple[Project, Project], tmp_path_factory: pytest.TempPathFa
         shutil.rmtree(project.results / name)
     (project.results / "summary.parquet").unlink()
     process = project.start(
-        *ON_SLURM, "--slurm-array-jobs", "none",
-        "--set-resources", "train:mem_mb=450 * attempt ** 2", "attribute:runtime=1 if attempt == 1 else 30",
-    )  # fmt: skip
+        *ON_SLURM, "--slurm-array-jobs", "none", "--set-resources", "train:mem_mb=450 * attempt ** 2"
+    )
     try:
         waited = disturb(project, process)
     finally:
@@ -162,7 +161,11 @@ def disturbed(both: tuple[Project, Project], tmp_path_factory: pytest.TempPathFa
 
 
 def disturb(project: Project, process: subprocess.Popen) -> bool:
-    """Cancel one explaining job, stop the other, drain the node, resume it: whether a job waited for it."""
+    """Cancel one explaining job, stop the other until its time is up, drain the node and resume it.
+
+    Whether a job waited for the node. The time is cut short while the job is stopped: a busy machine may
+    need a minute before a job even begins to compute.
+    """
     maps = project.results / "maps/cxr/small/seed0/clean"
     stopped: dict[str, marks.Mark] = {}
 
@@ -180,6 +183,7 @@ def disturb(project: Project, process: subprocess.Popen) -> bool:
 
     slurm.wait_for("the jobs that explain", both_stopped, LONGEST_SECONDS, every=0.02)
     slurm.command("scontrol", "update", f"nodename={slurm.NODE}", "state=drain", "reason=test")
+    slurm.command("scontrol", "update", f"jobid={stopped['occlusion'].slurm_job}", "timelimit=1")
     slurm.command("scancel", stopped["gradcam"].slurm_job)
     slurm.wait_for("the cancelled job to be submitted again", pending, LONGEST_SECONDS)
     drained = "drain" in slurm.command("sinfo", "--noheader", "--format=%T")

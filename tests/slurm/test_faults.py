@@ -30,7 +30,7 @@ def test_a_job_out_of_time_is_given_more(disturbed, unchanged):
     assert states == ["TIMEOUT", "COMPLETED"] and limits == ["00:01:00", "00:30:00"]
     record(
         "SLURM: a job takes longer than it asked for",
-        "the process that explains is stopped (SIGSTOP) until SLURM ends its job at the limit of a minute",
+        "the process that explains is stopped (SIGSTOP), its limit cut to a minute: SLURM ends it there",
         f"the job ends as {' and then '.join(states)} with {' and then '.join(limits)}; {unchanged}",
     )
 
