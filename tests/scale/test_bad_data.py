@@ -3,6 +3,7 @@
 import csv
 import shutil
 import struct
+import subprocess
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,13 +14,14 @@ import pytest
 import yaml
 from PIL import Image
 
+from sightline.datasets import dataset
+from sightline.options import with_defaults
 from sightline.phantom import mimic_cxr
 from tests.workflow.conftest import Project, copy_project
 
-LISTED, FOLDER = (
-    500,
-    300,
-)  # films of the tidy folder, and of the folder of classes; the others are MIMIC-CXR's
+pytestmark = pytest.mark.xdist_group("bad_data")  # one process runs the study
+
+LISTED, FOLDER = 500, 300  # films of the tidy folder and of the folder of classes; the others are MIMIC-CXR's
 FILMS = {"training": 1000, "validation": 100, "test": 100, "phase_1": 0, "phase_2": 0, "phase_3": 0}
 FILMS |= {"height": 64, "width": 64, "shared_subjects": 0}
 ALL = sum(FILMS[split] for split in ("training", "validation", "test")) + LISTED + FOLDER
@@ -57,7 +59,6 @@ STUDY = {
     "references": {"lungs": {"kind": "region", "of": "lungs", "source": "mask", "datasets": ["cxr"]}},
     "baselines": [],
     "scores": {"scale": 0.25, "metrics": ["auc", "mass_inside"]},
-    "limits": {"max_skipped": 0.02},
     "statistics": {"resamples": 100},
 }
 
@@ -180,9 +181,6 @@ def evenly(names: list[str]) -> list[str]:
 def write_mimic(root: Path) -> list[str]:
     """The phantom of MIMIC-CXR-JPG; its films that the study reads."""
     mimic_cxr.write(root, 0, **FILMS)
-    from sightline.datasets import dataset
-    from sightline.options import with_defaults
-
     options = with_defaults("sightline.datasets.mimic_cxr", {}, "here")
     return sorted(dataset.read("cxr", root, "mimic_cxr", options, {}).images["path"])
 
@@ -215,9 +213,18 @@ def write_folder(root: Path, films: list[Path]) -> list[str]:
     return names
 
 
+@dataclass
+class Ended:
+    """The study and what was done to its films; run with a limit that stops it, then with another."""
+
+    project: Project
+    damage: Damage
+    stopped: subprocess.CompletedProcess
+    trained: list[Path]  # when it had stopped
+
+
 @pytest.fixture(scope="module")
-def broken(tmp_path_factory) -> tuple[Project, Damage]:
-    """The study with its data, not yet run."""
+def ended(tmp_path_factory) -> Ended:
     project, damage = copy_project(tmp_path_factory.mktemp("bad_data") / "project"), Damage()
     data = project.folder / "data"
     (data / "outside").mkdir(parents=True)
@@ -226,11 +233,16 @@ def broken(tmp_path_factory) -> tuple[Project, Damage]:
     shutil.copyfile(films[0], data / "outside/film.jpg")
     names["listed"] = write_listed(data / "listed", films[:LISTED], damage)
     names["folder"] = write_folder(data / "folder", films[LISTED : LISTED + FOLDER])
-    for dataset, found in names.items():
-        damage.do(dataset, data / dataset, evenly(found), data / "outside")
+    for name, found in names.items():
+        damage.do(name, data / name, evenly(found), data / "outside")
     assert len(damage.expected) == ALL // 100 == 20
-    (project.folder / "study.yaml").write_text(yaml.safe_dump(STUDY, sort_keys=False))
-    return project, damage
+    for limit in (0.005, 0.02):
+        chosen = STUDY | {"limits": {"max_skipped": limit}}
+        (project.folder / "study.yaml").write_text(yaml.safe_dump(chosen, sort_keys=False))
+        done = project.snakemake(check=limit == 0.02)
+        if limit == 0.005:
+            stopped, trained = done, list((project.folder / "results/bad_data").glob("models/*"))
+    return Ended(project, damage, stopped, trained)
 
 
 def skipped(project: Project) -> pd.DataFrame:
@@ -243,19 +255,14 @@ def inputs(project: Project, table: str) -> pd.DataFrame:
     return pd.concat(map(pd.read_parquet, found), ignore_index=True)
 
 
-def test_past_max_skipped_the_study_stops_before_training(broken):
-    project, _ = broken
-    project.edit("study.yaml", "max_skipped: 0.02", "max_skipped: 0.005")
-    done = project.snakemake(check=False)
-    project.edit("study.yaml", "max_skipped: 0.005", "max_skipped: 0.02")
-    said = done.stdout + done.stderr
-    assert done.returncode != 0 and "max_skipped" in said and "of 1200 images were refused" in said
-    assert not list((project.folder / "results/bad_data").glob("models/*"))
+def test_past_max_skipped_the_study_stops_before_training(ended):
+    said = ended.stopped.stdout + ended.stopped.stderr
+    assert ended.stopped.returncode != 0 and "max_skipped" in said and "of 1200 images were refused" in said
+    assert ended.trained == []
 
 
-def test_the_study_ends_and_lists_exactly_what_was_broken(broken):
-    project, damage = broken
-    project.snakemake()
+def test_the_study_ends_and_lists_exactly_what_was_broken(ended):
+    project, damage = ended.project, ended.damage
     found = skipped(project)
     reasons = {(row.dataset, row.path): row.reason for row in found.itertuples()}
     assert len(reasons) == len(found) and set(reasons) == set(damage.expected)
@@ -268,8 +275,8 @@ def test_the_study_ends_and_lists_exactly_what_was_broken(broken):
     assert set(found["stage"]) == {"read", "prepare"}
 
 
-def test_what_is_only_unusual_is_read(broken):
-    project, damage = broken
+def test_what_is_only_unusual_is_read(ended):
+    project, damage = ended.project, ended.damage
     images = inputs(project, "images").set_index(["dataset", "path"])["image"]
     stored = inputs(project, "prepared")
     kept = set(zip(stored["dataset"], stored["image"]))
@@ -278,8 +285,8 @@ def test_what_is_only_unusual_is_read(broken):
     assert len(kept) == ALL - len(damage.expected)
 
 
-def test_the_page_counts_them_and_names_none(broken):
-    project, damage = broken
+def test_the_page_counts_them_and_names_none(ended):
+    project, damage = ended.project, ended.damage
     page = (project.folder / "results/bad_data/report.html").read_text()
     assert "leads out of the dataset" in page
     names = {Path(path).name for _, path in damage.expected} - {"film.jpg"}
