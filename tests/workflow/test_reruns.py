@@ -1,6 +1,7 @@
 """Only what changed runs again: the acceptance tests of the design's section on reruns."""
 
 import os
+import re
 import shutil
 import time
 
@@ -106,6 +107,18 @@ def test_a_study_beyond_its_limits_is_refused_before_it_trains_and_loses_nothing
 
 def test_device_and_workers_rerun_nothing(project):
     assert project.would_run("--set-resources", "train:device=1", "--set-threads", "prepare=2") == {}
+
+
+def test_jobs_share_the_gpus_of_the_machine(project, tmp_path, monkeypatch):
+    command = tmp_path / "nvidia-smi"
+    command.write_text("#!/bin/sh\necho 'GPU 0: Card A (UUID: GPU-a)'\necho 'GPU 1: Card B (UUID: GPU-b)'\n")
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    given = ("--dry-run", "--forcerun", "train", "--set-resources", "attribute:device=cpu")
+    done = project.snakemake(*given)
+    planned = (done.stdout + done.stderr).split("\nrule ")[1:]
+    found = {job.partition(":")[0]: re.findall(r"gpu=(\d)", job) for job in planned}
+    assert found["train"] == ["1"] and found["attribute"] == ["0"] and found["score"] == []
 
 
 def test_a_recipe_reruns_what_it_enters(project):
