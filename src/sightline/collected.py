@@ -23,7 +23,8 @@ class Collected:
     """Rows of table `name` for the file `path`: `add` what there is, then `write`.
 
     A text is kept once and its rows hold its number, so that a row of `scores` takes about 65 bytes,
-    twice that while they are sorted; beyond these, memory is that of one row group. Raises `TableError` as `tables.write` does.
+    twice that while they are sorted; beyond these, memory is that of one row group. Raises `TableError` as
+    `tables.write` does.
     """
 
     def __init__(self, name: str, path: str | Path):
