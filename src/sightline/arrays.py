@@ -13,7 +13,7 @@ from sightline import publishing
 from sightline.errors import IntegrityError
 
 HEADER_BYTES = 128
-MAPPED_BYTES = 64_000_000  # of a file that one process has read and still holds
+MAPPED_BYTES = 16_000_000  # of a file that one process has read and still holds
 COPIED_BYTES = 1 << 20  # at a time
 
 
