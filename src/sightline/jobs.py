@@ -276,12 +276,12 @@ def recorded(
             _clear(made)
             set_threads(int(params.get("threads", 1) if threads is None else threads))
             seals.verify(paths(inputs))
+            seals.date(paths(inputs))
             made_by = {"params": params, "inputs": seals.sources(read_by(inputs), paths(joined))}
             made_by |= {"job": name} if name else {}
             start, cpu = time.monotonic(), hardware.cpu_seconds()
             yield
             costs = {"seconds": time.monotonic() - start, "cpu_seconds": hardware.cpu_seconds() - cpu}
-            publishing.date(made, paths(inputs))
             seals.seal(made, made_by)
             if made:
                 costs |= {"job": made[0].as_posix(), "peak_bytes": hardware.peak_bytes()} | _device()

@@ -7,7 +7,7 @@ import errno
 import glob
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from sightline import runs
@@ -53,18 +53,6 @@ def write_text(path: Path | str, text: str) -> None:
     """Write `text` (UTF-8) to `path`, whole or not at all."""
     with whole(path) as part:
         part.write_text(text, encoding="utf-8")
-
-
-def date(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
-    """Give outputs the time of the newest of `inputs` where they are older: a clock is behind, or was set so.
-
-    Snakemake refuses what is older than what it was made from.
-    """
-    newest = max((path.stat().st_mtime_ns for path in inputs if path.exists()), default=0)
-    with runs.owned():
-        for output in outputs:
-            if output.exists() and output.stat().st_mtime_ns < newest:
-                os.utime(output, ns=(newest, newest))
 
 
 def clear(path: Path | str) -> None:

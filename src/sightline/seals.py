@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from sightline import publishing
-from sightline.errors import IntegrityError
+from sightline import publishing, runs
+from sightline.errors import DatasetError, IntegrityError
+
+SKEW_SECONDS = 5.0  # that clocks of machines may differ
 
 
 def _plain(value: Any) -> Any:
@@ -217,6 +220,26 @@ def verify(paths: Iterable[Path | str]) -> None:
         if (reason := difference(path)) is not None:
             remedy = f"delete {path} and run again" if path.exists() else "run again"
             raise IntegrityError(f"{path}: {reason}; {remedy}")
+
+
+def date(paths: Iterable[Path | str]) -> None:
+    """Date those of `paths` that lie in the future now: a clock was set back, or another's is ahead.
+
+    Snakemake throws away what is older than what it was made from, when the job has ended. Content is what
+    counts in the study's own files, which have seals; for a user's, dated so, raises `DatasetError`.
+    """
+    now = time.time()
+    for path in map(Path, paths):
+        if not path.exists() or (dated := path.stat().st_mtime) <= now:
+            continue
+        if seal_path(path).exists():
+            with runs.owned():
+                os.utime(path, (now, now))
+        elif dated > now + SKEW_SECONDS:
+            raise DatasetError(
+                f"{path}: is dated in the future ({time.ctime(dated)}), and Snakemake would throw away what "
+                "is made from it; set this machine's clock right, or the file's date (touch), and run again"
+            )
 
 
 def differing(old: dict[str, Any], new: dict[str, Any]) -> list[str]:

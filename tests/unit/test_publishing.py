@@ -8,7 +8,6 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -101,16 +100,21 @@ def test_a_full_disk_is_told_with_a_remedy(tmp_path, capfd):
     assert "the disk or a quota is full" in said and "free some and run again" in said
 
 
-def test_an_output_is_never_dated_before_what_it_was_made_from(tmp_path):
-    (tmp_path / "in.csv").write_text("in")
-    os.utime(tmp_path / "in.csv", (2e9, 2e9))  # 2033
-    with job(tmp_path, inputs=[tmp_path / "in.csv", tmp_path / "missing.csv"]):
+def test_what_the_study_made_is_not_dated_in_the_future_and_a_users_file_so_dated_is_named(tmp_path, capfd):
+    mine, given = tmp_path / "mine.csv", tmp_path / "given.csv"
+    for path in (mine, given):
+        path.write_text("in")
+    seals.seal([mine], {"params": {}})
+    os.utime(mine, (2e9, 2e9))  # 2033
+    with job(tmp_path, inputs=[mine, given, tmp_path / "missing.csv"]):
         (tmp_path / "out.csv").write_text("out")
-    assert (tmp_path / "out.csv").stat().st_mtime == 2e9
-    os.utime(tmp_path / "in.csv", (1e9, 1e9))
-    with job(tmp_path, inputs=[tmp_path / "in.csv"]):
-        (tmp_path / "out.csv").write_text("out")
-    assert abs((tmp_path / "out.csv").stat().st_mtime - time.time()) < 3600
+    assert mine.stat().st_mtime <= (tmp_path / "out.csv").stat().st_mtime
+    os.utime(given, (2e9, 2e9))
+    with pytest.raises(SystemExit), job(tmp_path, inputs=[mine, given]):
+        pytest.fail("it worked for nothing")
+    said = capfd.readouterr().err
+    assert "given.csv: is dated in the future" in said and "touch" in said
+    assert given.stat().st_mtime == 2e9
 
 
 def test_a_job_of_an_earlier_run_gives_no_file_its_name(run):
