@@ -25,7 +25,7 @@ def write(root: Path, tables: Path) -> int:
         columns = [f"{which}_{part}" for part in ("patient", "study", "series")]
         named = found[columns].drop_duplicates()
         for patient, study, series in named.itertuples(index=False, name=None):
-            instance = f"{series}.{count}"[-64:]
+            instance = f"{dicom.WRITER}.{count}"
             sides = {"Rows": shape[0], "Columns": shape[1]}
             ids = {"SOPInstanceUID": instance, "SeriesInstanceUID": series, "StudyInstanceUID": study}
             path = root / series / f"{which}.dcm"
