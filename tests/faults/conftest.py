@@ -39,7 +39,8 @@ class Disturbed(Project):
             self.told.unlink(missing_ok=True)
             environment |= {f"FAULT_{name.upper()}": value for name, value in hook.items()}
             environment |= {"FAULT_TOLD": str(self.told), "PYTHONPATH": str(HERE / "hook")}
-        with open(self.said, "w") as file:
+        number = len(list(self.folder.glob("said*.txt")))
+        with open(self.folder / f"said{number:03}.txt", "w") as file:
             return subprocess.Popen(
                 [sys.executable, "-m", "snakemake", *(arguments or [TARGET])]
                 + ["--cores", "2", "--configfile", "study.yaml"],
@@ -52,7 +53,8 @@ class Disturbed(Project):
 
     @property
     def said(self) -> Path:
-        return self.folder / "said.txt"
+        """What the run that was started last, and its jobs, said."""
+        return max(self.folder.glob("said*.txt"))
 
     @property
     def told(self) -> Path:

@@ -2,8 +2,8 @@
 
 Python imports this at its start where this folder is on PYTHONPATH: no code of the project knows of it. The
 variables FAULT_* say where (AT: the name that the file is to get), at which such file (NUMBER, from 1), what
-is done there (DO: stop; kill_half: the process is killed after the file is cut in two; kill_later: some
-milliseconds later), and to which file the process's number is written (TOLD), once.
+is done there (DO: stop; kill_half: the process is killed after the file is cut in two; stop_later,
+kill_later: 20 ms later); TOLD: the file to which the process writes its number, once.
 """
 
 import os
@@ -31,8 +31,9 @@ def _disturbing(descriptor):
     what = os.environ["FAULT_DO"]
     if what == "stop":
         os.kill(os.getpid(), signal.SIGSTOP)
-    elif what == "kill_later":
-        threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGKILL)).start()
+    elif what.endswith("_later"):
+        later = {"stop_later": signal.SIGSTOP, "kill_later": signal.SIGKILL}[what]
+        threading.Timer(0.02, os.kill, (os.getpid(), later)).start()
     else:
         os.truncate(path, os.path.getsize(path) // 2)
         os.kill(os.getpid(), signal.SIGKILL)
