@@ -1,7 +1,7 @@
 # Everything a newcomer needs: `make demo` and `make test` each set up what they use.
 # VENV may point elsewhere, CORES is how many jobs run at once. ON=slurm runs a study on a cluster (docs/slurm.md).
 VENV   ?= .venv
-CORES  ?= $(shell nproc 2>/dev/null || echo 2)
+CORES  ?= $(shell env -u OMP_NUM_THREADS nproc 2>/dev/null || echo 2)
 PYTHON ?= python3
 RUN    := $(VENV)/bin/
 WHERE := $(if $(ON),--workflow-profile workflow/profiles/$(ON),--cores $(CORES))
