@@ -194,7 +194,7 @@ def disturb(project: Project, process: subprocess.Popen) -> bool:
 def accounted(project: Project) -> list[dict[str, str]]:
     """What the accounting says of the jobs of the last run, and of their steps."""
     run = re.search(r"SLURM run ID: (\S+)", project.said())[1]
-    columns = ["JobID", "State", "ExitCode", "ReqMem", "MaxRSS", "Timelimit", "Comment"]
+    columns = ["JobID", "State", "ExitCode", "ReqMem", "MaxRSS", "Timelimit", "ReqCPUS", "Account", "Comment"]
     told = slurm.command(
         "sacct", "--parsable2", "--noheader", f"--name={run}", f"--format={','.join(columns)}"
     )

@@ -4,7 +4,7 @@ import csv
 import re
 
 from tests.slurm import cluster as slurm
-from tests.slurm.conftest import HERE, ON_SLURM
+from tests.slurm.conftest import HERE, ON_SLURM, accounted
 
 
 def test_the_numbers_are_those_of_one_machine(both):
@@ -26,25 +26,17 @@ def test_all_but_short_rules_ran_as_jobs_of_slurm(both):
 
 
 def test_wide_rules_are_arrays_where_their_jobs_are_ready_together(both):
-    comments = slurm.command(
-        "sacct", "-X", "--parsable2", "--noheader", "--format=JobID,Comment"
-    ).splitlines()
-    arrays = [line for line in comments if "_" in line.split("|")[0]]
-    assert len([line for line in arrays if "rule_attribute" in line]) == 2
+    jobs = [job for job in accounted(both[1]) if "rule_attribute" in job["Comment"]]
+    tasks = {tuple(job["JobID"].split("_")) for job in jobs}
+    assert len({array for array, _ in tasks}) == 1 and {task for _, task in tasks} == {"1", "2"}
 
 
 def test_jobs_ask_for_what_their_rules_say(both):
-    told = slurm.command(
-        "sacct",
-        "-X",
-        "--parsable2",
-        "--noheader",
-        "--format=Comment,ReqMem,Timelimit,ReqCPUS,Account,Partition",
-    )
-    rows = {line.split("|")[0]: line.split("|")[1:] for line in told.splitlines()}
-    assert rows["rule_prepare_wildcards_cxr"][2] == "2"
-    assert rows["rule_summarise"][1:] == ["00:15:00", "1", slurm.ACCOUNT, slurm.PARTITION]
-    memory = {name: float(row[0].removesuffix("M")) for name, row in rows.items()}
+    jobs = {job["Comment"]: job for job in accounted(both[1]) if job["Comment"]}
+    assert jobs["rule_prepare_wildcards_cxr"]["ReqCPUS"] == "2"
+    assert (jobs["rule_summarise"]["Timelimit"], jobs["rule_summarise"]["ReqCPUS"]) == ("00:15:00", "1")
+    assert {job["Account"] for job in jobs.values()} == {slurm.ACCOUNT}
+    memory = {name: float(job["ReqMem"].removesuffix("M")) for name, job in jobs.items()}
     assert memory["rule_train_wildcards_small_0"] > 3000 > 2000 > memory["rule_summarise"] > 1000
 
 
