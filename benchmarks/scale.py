@@ -223,7 +223,13 @@ def _grown(spent: list[Spent], share: float) -> tuple[float, float]:
 
 
 def _times(growing: float, fixed: float = 0.0) -> str:
-    return ", ".join(f"{times * growing + fixed:,.3g}" for times in TIMES)
+    return " / ".join(_number(times * growing + fixed) for times in TIMES)
+
+
+def _number(value: float) -> str:
+    """Three digits that count, thousands apart."""
+    rounded = float(f"{value:.3g}")
+    return f"{rounded:,.0f}" if rounded >= 100 else f"{rounded:g}"
 
 
 def run(quick: bool) -> list[Row]:
