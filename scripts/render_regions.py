@@ -14,6 +14,7 @@ if __name__ == "__main__":
             images[images["evaluated"]],
             Path(snakemake.params.folder),
             snakemake.params.scale,
+            jobs.progress,
         )
         with arrays.Writer(snakemake.output.values, "uint8") as store:
             rows["offset"] = [None if value is None else store.append(value) for value in values]

@@ -11,7 +11,8 @@ def summarise(inputs, outputs, chosen: dict, seed: int) -> None:
     strata = tables.read_all("strata", inputs.strata)
     strata = strata[strata["stratum"].isin(chosen["strata"])]
     options = intervals.Options(chosen["interval"], chosen["resamples"], chosen["level"], seed)
-    summary = statistics.summarise_parts(files.parts(), strata, interval=options)
+    parts = files.parts(progress=jobs.progress)
+    summary = statistics.summarise_parts(parts, strata, interval=options)
     tables.write("summary", summary, outputs.summary)
 
     def primary(rows: pd.DataFrame) -> pd.DataFrame:
@@ -19,13 +20,13 @@ def summarise(inputs, outputs, chosen: dict, seed: int) -> None:
 
     families = [
         comparisons.compare(primary(files.rows(comparisons.sides(pairs))), pairs, family, options=options)
-        for family, pairs in chosen["comparisons"].items()
+        for family, pairs in jobs.progress(chosen["comparisons"].items(), None, "families of comparisons")
     ]
     compared = pd.concat(families, ignore_index=True) if families else tables.empty("comparisons")
     tables.write("comparisons", compared, outputs.comparisons)
 
     levels = contrasts.levels_of_summary(primary(summary[summary["condition"] == "clean"]))
-    clean = map(primary, files.parts("clean"))
+    clean = map(primary, files.parts("clean", jobs.progress))
     tables.write(
         "contrasts", contrasts.contrast_parts(clean, strata, levels, options=options), outputs.contrasts
     )

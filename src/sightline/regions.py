@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
@@ -28,6 +28,7 @@ def render(
     images: pd.DataFrame,
     root: Path,
     scale: float,
+    progress: Callable[..., Iterable] = lambda items, *told: items,
 ) -> tuple[pd.DataFrame, list[np.ndarray | None]]:
     """Every kind of region of every image: rows of `regions`, and their arrays (uint8, 0/1) in that order.
 
@@ -37,7 +38,8 @@ def render(
     Masks of one kind are united as well. `outside` takes all of the image but these; `minus`, the name of
     another kind, takes that one's pixels out, where the image has it. A row's offset counts the values of the
     arrays before its own, in order. An image without such a region, or one of whose masks cannot be read, is
-    `not_applicable` with the reason, and None among the arrays.
+    `not_applicable` with the reason, and None among the arrays. `progress(items, total, what)` yields the
+    items of the long loop and tells how far it is.
     """
     boxes_of = dict(iter(boxes.groupby("image")))
     masks_of: dict[tuple[str, str], list] = {}
@@ -45,7 +47,7 @@ def render(
         masks_of.setdefault((row.image, row.kind), []).append(row)
     marks, made = _Marks(boxes_of, masks_of, Path(root), scale), {}
     images = list(images.sort_values("image").itertuples())
-    for image in images:
+    for image in progress(images, len(images), "images"):
         drawn = cache(partial(_drawn, kinds, image, marks))  # several regions may be made of one
         for kind in kinds:
             made[kind, image.image] = _made(kinds[kind], kind, drawn)

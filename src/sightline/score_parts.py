@@ -6,7 +6,7 @@ files of one dataset, model, condition and method, so these are read together an
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,11 +29,24 @@ class Files:
         """Look into every file. Raises `TableError` as `tables.read`."""
         return Files({Path(path): _keys(path) for path in paths})
 
-    def parts(self, condition: str | None = None) -> Iterator[pd.DataFrame]:
+    def parts(
+        self,
+        condition: str | None = None,
+        progress: Callable[..., Iterable] = lambda items, *told: items,
+    ) -> Iterator[pd.DataFrame]:
         """The rows of all files (or of one condition), those of one key in one part; without `UNUSED`.
 
-        Where there is no file, one empty table.
+        Where there is no file, one empty table. `progress(items, total, what)` yields the items of the long
+        loop and tells how far it is.
         """
+        columns = [name for name in tables.SCHEMAS["scores"].columns if name not in UNUSED]
+        for paths in progress(self._together(condition) or [[]], None, "models and methods"):
+            frames = [tables.read("scores", path, columns) for path in paths]
+            rows = pd.concat(frames, ignore_index=True) if frames else tables.empty("scores")[columns]
+            yield rows if condition is None else rows[rows["condition"] == condition]
+
+    def _together(self, condition: str | None) -> list[list[Path]]:
+        """The files (those with rows of `condition`) that are read together, for they share a key."""
         members: list[tuple[set, list[Path]]] = []
         for path, keys in self.keys.items():
             if condition is None or any(key[KEY.index("condition")] == condition for key in keys):
@@ -41,11 +54,7 @@ class Files:
                 members = [one for one in members if one not in joined]
                 files = [other for _, several in joined for other in several]
                 members.append((set(keys).union(*(of for of, _ in joined)), [*files, path]))
-        columns = [name for name in tables.SCHEMAS["scores"].columns if name not in UNUSED]
-        for _, paths in members or [(set(), [])]:
-            frames = [tables.read("scores", path, columns) for path in paths]
-            rows = pd.concat(frames, ignore_index=True) if frames else tables.empty("scores")[columns]
-            yield rows if condition is None else rows[rows["condition"] == condition]
+        return [paths for _, paths in members]
 
     def rows(self, wanted: Collection[tuple[str, str]]) -> pd.DataFrame:
         """The rows of these (method, condition), of all models, in the files' order."""

@@ -209,7 +209,11 @@ def test_a_region_of_specks_alone_is_a_region():
 def test_offsets_count_the_arrays_before():
     table = boxes({}, {"image": "b"})
     kinds = {name: {"of": "finding", "source": "box"} for name in ("z", "y")}
-    rows, values = render(kinds, table, masks(), IMAGES, ".", 0.5)
+    told = []
+    rows, values = render(
+        kinds, table, masks(), IMAGES, ".", 0.5, lambda items, *of: told.append(of) or items
+    )
+    assert told == [(2, "images")]
     assert rows["kind"].tolist() == ["y", "y", "z", "z"] and rows["image"].tolist() == ["a", "b", "a", "b"]
     assert rows["offset"].tolist() == [0, 2400, 4800, 7200] and len(values) == 4
 

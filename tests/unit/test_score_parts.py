@@ -56,7 +56,11 @@ def study(tmp_path_factory) -> tuple[list[Path], pd.DataFrame, pd.DataFrame]:
 
 def test_parts_hold_all_files_of_a_model_and_method(study):
     paths, rows, _ = study
-    parts = list(score_parts.Files.of(paths).parts())
+    told = []
+    parts = list(
+        score_parts.Files.of(paths).parts(progress=lambda items, *_: told.append(len(items)) or items)
+    )
+    assert told == [len(parts)]
     assert (
         sorted(zip([part["model"].iloc[0] for part in parts], [part["method"].iloc[0] for part in parts]))
         == CELLS

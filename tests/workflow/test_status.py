@@ -31,6 +31,17 @@ def test_a_finished_study_is_done_by_its_folder_and_by_its_configuration(finishe
     assert not_done == {"plan_costs": "left over"}  # it opens the way for new jobs alone
 
 
+def test_logs_of_long_jobs_tell_how_far_they_are(finished):
+    logs = {
+        log: (finished.results / f"logs/{log}.log").read_text() for log in ("render_regions/cxr", "summarise")
+    }
+    assert re.search(
+        r"^render_regions/cxr: images: (\d+) of \1, \S+ per s$", logs["render_regions/cxr"], re.M
+    )
+    said = re.findall(r"^summarise: models and methods: (\d+) of \1, \S+ per s$", logs["summarise"], re.M)
+    assert len(said) == 2  # for the summary and for the contrasts
+
+
 def test_what_an_edit_makes_stale_is_named_with_the_module_and_what_follows(project):
     (project.folder / "src/sightline/attribution/methods/gradcam.py").open("a").write("\nCHANGED = 1\n")
     project.edit("study.yaml", "resamples: 200", "resamples: 300")
