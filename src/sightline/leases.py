@@ -25,6 +25,13 @@ from pathlib import Path
 from sightline.errors import ConfigError
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+# what SLURM sets in a job that it granted GPUs: which they are, counted within the job and within the node
+GRANTED = (VISIBLE, "GPU_DEVICE_ORDINAL", "ROCR_VISIBLE_DEVICES")
+GRANTED_OF_NODE = ("SLURM_STEP_GPUS", "SLURM_JOB_GPUS")
+NOT_GRANTED = (
+    "SLURM granted this job no GPU: ask for one, of Snakemake by --set-resources <rule>:device=cuda, of "
+    "salloc, srun or sbatch by --gpus=1"
+)
 VARIABLE = "SIGHTLINE_LEASE"  # the GPU that this process, or the one that started it, holds
 FOLDER_VARIABLE = "SIGHTLINE_LEASES"  # another folder for the locks: one that containers share, for example
 WAIT_SECONDS = 0.5  # between two tries
@@ -82,21 +89,47 @@ def found() -> Found:
     if not cards:
         said = (done.stdout + done.stderr).strip().splitlines()
         return Found((), f"nvidia-smi -L: {said[0] if said else f'exit code {done.returncode}'}")
-    asked = os.environ.get(VISIBLE)
-    if asked is None and "SLURM_JOB_ID" in os.environ:
-        return Found((), "SLURM granted this job no GPU: ask for one with the resource gres")
+    if not _granted():
+        return Found((), NOT_GRANTED)
     every = tuple(gpu for card in cards for gpu in card[1])
+    name, asked = _asked(len(cards))
     if asked is None:
         return Found(every, "all that nvidia-smi lists")
-    return Found(_visible(cards, asked), f"{VISIBLE}={asked} of {len(every)} that nvidia-smi lists")
+    return Found(_visible(cards, asked), f"{name}={asked} of {len(every)} that nvidia-smi lists")
+
+
+def _in_slurm() -> bool:
+    return "SLURM_JOB_ID" in os.environ
+
+
+def _granted() -> bool:
+    """Whether GPUs of this machine are this process's to take: outside of SLURM, or where it granted some."""
+    return not _in_slurm() or any(os.environ.get(name) for name in (*GRANTED, *GRANTED_OF_NODE))
+
+
+def _asked(listed: int) -> tuple[str, str | None]:
+    """The variable that says which of the `listed` cards this process may see, and what it says.
+
+    A site may have SLURM tell the node's numbers alone. They count where more cards are listed than were
+    granted; else those that are listed are the job's.
+    """
+    for name in (VISIBLE, "GPU_DEVICE_ORDINAL") if _in_slurm() else ():
+        if name in os.environ:
+            return name, os.environ[name]
+    for name in GRANTED_OF_NODE if _in_slurm() else ():
+        if (asked := os.environ.get(name)) and len(asked.split(",")) < listed:
+            return name, asked
+    return VISIBLE, os.environ.get(VISIBLE)
 
 
 def numbered(count: int) -> Found:
     """`count` GPUs known by number alone, for where there is no nvidia-smi."""
+    if not _granted():
+        return Found((), NOT_GRANTED, listed=False)
     shown = os.environ.get(VISIBLE, os.environ.get("HIP_VISIBLE_DEVICES"))
     tokens = [str(index) for index in range(count)] if shown is None else shown.split(",")[:count]
     # SLURM numbers each job's GPUs from 0, and gives no two jobs the same
-    job = f"slurm{os.environ['SLURM_JOB_ID']}-" if "SLURM_JOB_ID" in os.environ else ""
+    job = f"slurm{os.environ['SLURM_JOB_ID']}-" if _in_slurm() else ""
     gpus = [Gpu(f"{job}{token.strip()}", f"GPU {index}", index) for index, token in enumerate(tokens)]
     return Found(tuple(gpus), "nvidia-smi is not there; as many as torch sees", listed=False)
 

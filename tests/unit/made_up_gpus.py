@@ -13,7 +13,8 @@ LISTING = f"GPU 0: Card A (UUID: {ONE})\nGPU 1: Card B (UUID: {TWO})\n"
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
     """A function that sets what nvidia-smi says; nothing of it is left in this process."""
-    for name in (leases.VISIBLE, leases.VARIABLE, "SLURM_JOB_ID", "HIP_VISIBLE_DEVICES", "SIGHTLINE_DEVICE"):
+    others = (leases.VARIABLE, "SLURM_JOB_ID", "HIP_VISIBLE_DEVICES", "SIGHTLINE_DEVICE")
+    for name in (*leases.GRANTED, *leases.GRANTED_OF_NODE, *others):
         monkeypatch.setenv(name, "")  # so that what is set here is taken back
         monkeypatch.delenv(name)
     monkeypatch.setenv(leases.FOLDER_VARIABLE, str(tmp_path / "locks"))

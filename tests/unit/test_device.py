@@ -67,6 +67,20 @@ def test_without_a_gpu_auto_is_the_cpu_and_says_why(machine, monkeypatch, capsys
     assert "is built for the CPU alone" in capsys.readouterr().out
 
 
+def test_what_slurm_did_not_grant_is_not_taken(machine, exactness, monkeypatch, capsys):
+    machine(LISTING)
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    assert device.named("auto") == torch.device("cpu") and leases.held() is None
+    assert "device: cpu; no GPU (SLURM granted this job no GPU: ask for one" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match=r"device 'cuda'.*--set-resources <rule>:device=cuda.*--gpus=1"):
+        device.named("cuda")
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert device.named("auto") == torch.device("cpu")
+    monkeypatch.setenv("SLURM_JOB_GPUS", "0")
+    assert device.named("auto").type == "cuda"
+
+
 def test_without_nvidia_smi_torch_counts(machine, exactness, monkeypatch):
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)

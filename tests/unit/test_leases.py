@@ -53,13 +53,38 @@ def test_why_there_is_none_is_said(machine, monkeypatch):
     machine("Failed to initialize NVML: Driver/library version mismatch\n", code=18)
     assert str(leases.found()) == "no GPU (nvidia-smi -L: Failed to initialize NVML: " \
         "Driver/library version mismatch)"  # fmt: skip
-    machine(LISTING)
-    monkeypatch.setenv("SLURM_JOB_ID", "7")
-    assert "SLURM granted this job no GPU" in leases.found().remark
-    monkeypatch.setenv(leases.VISIBLE, "1")
-    assert identities(leases.found()) == [TWO]
     monkeypatch.setenv("PATH", "")
     assert leases.found() == leases.Found((), "nvidia-smi is not there", listed=False)
+
+
+@pytest.mark.parametrize(
+    ("granted", "expected"),
+    [
+        ({}, []),
+        ({"CUDA_VISIBLE_DEVICES": ""}, []),
+        ({"CUDA_VISIBLE_DEVICES": "NoDevFiles"}, []),
+        ({"CUDA_VISIBLE_DEVICES": "1"}, [TWO]),
+        ({"CUDA_VISIBLE_DEVICES": "0", "SLURM_JOB_GPUS": "1"}, [ONE]),  # within its cgroup, and of the node
+        ({"GPU_DEVICE_ORDINAL": "1"}, [TWO]),
+        ({"SLURM_JOB_GPUS": "1"}, [TWO]),  # salloc, srun --pty: where the site sets nothing else
+        ({"SLURM_STEP_GPUS": "0", "SLURM_JOB_GPUS": "0,1"}, [ONE]),
+        ({"SLURM_JOB_GPUS": "4,5"}, [ONE, TWO]),  # a cgroup shows those two alone
+    ],
+)
+def test_a_job_of_slurm_may_use_what_it_was_granted(machine, monkeypatch, granted, expected):
+    machine(LISTING)
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    for name, value in granted.items():
+        monkeypatch.setenv(name, value)
+    assert identities(leases.found()) == expected
+    assert bool(granted) or "--set-resources <rule>:device=cuda" in leases.found().remark
+
+
+def test_outside_of_slurm_what_is_left_of_a_job_says_nothing(machine, monkeypatch):
+    machine(LISTING)
+    monkeypatch.setenv("SLURM_JOB_GPUS", "1")
+    monkeypatch.setenv("GPU_DEVICE_ORDINAL", "1")
+    assert identities(leases.found()) == [ONE, TWO]
 
 
 def test_gpus_without_a_uuid_are_numbered_within_their_job(machine, monkeypatch):
@@ -68,6 +93,10 @@ def test_gpus_without_a_uuid_are_numbered_within_their_job(machine, monkeypatch)
     assert [(gpu.identity, gpu.index) for gpu in leases.numbered(2).gpus] == [("3", 0), ("5", 1)]
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     assert identities(leases.numbered(1)) == ["slurm7-3"]
+    monkeypatch.delenv(leases.VISIBLE)
+    assert leases.numbered(2) == leases.Found((), leases.NOT_GRANTED, listed=False)
+    monkeypatch.setenv("ROCR_VISIBLE_DEVICES", "0")
+    assert identities(leases.numbered(1)) == ["slurm7-0"]
 
 
 IN_ANOTHER_PROCESS = """
