@@ -202,7 +202,8 @@ def duration(seconds: float) -> str:
 def within(limits: limited.Limits, work: Callable[[], object], made: Any = ()) -> None:
     """Do `work` within `limits` (`limited.run`); its costs are the job's.
 
-    What it wrote half of the files `made` is removed where it is ended. Raises what `limited.run` raises.
+    What it wrote half of the files `made` is removed where it is ended. Raises what `limited.run` raises, and
+    `runs.Superseded`, with nothing removed, where the files are a later run's by then.
     """
 
     def told() -> dict[str, object]:
@@ -212,9 +213,10 @@ def within(limits: limited.Limits, work: Callable[[], object], made: Any = ()) -
     try:
         _childrens_devices.append(limited.run(told, limits, _device_peak_bytes))
     except limited.Ended:
-        for path in paths(made):
-            publishing.clear(path)
-            path.unlink(missing_ok=True)
+        with runs.owned():
+            for path in paths(made):
+                publishing.clear(path)
+                path.unlink(missing_ok=True)
         raise
 
 
@@ -277,11 +279,14 @@ def recorded(
             set_threads(int(params.get("threads", 1) if threads is None else threads))
             seals.verify(paths(inputs))
             seals.date(paths(inputs))
+            touched = seals.touched(read_by(inputs))
             made_by = {"params": params, "inputs": seals.sources(read_by(inputs), paths(joined))}
             made_by |= {"job": name} if name else {}
             start, cpu = time.monotonic(), hardware.cpu_seconds()
             yield
             costs = {"seconds": time.monotonic() - start, "cpu_seconds": hardware.cpu_seconds() - cpu}
+            seals.check_untouched(touched, made_by["inputs"])
+            seals.date(paths(inputs))  # the clock may have been set back meanwhile
             seals.seal(made, made_by)
             if made:
                 costs |= {"job": made[0].as_posix(), "peak_bytes": hardware.peak_bytes()} | _device()

@@ -114,10 +114,21 @@ def nested() -> None:
 
 def withdraw() -> None:
     """End the Snakemake between a cluster and this job, before it removes what is the later run's by now."""
-    nested = os.environ.get(NESTED)
-    if nested:
+    nested = int(os.environ.get(NESTED, 0))
+    if nested and _is_above(nested):
         with contextlib.suppress(ProcessLookupError):
-            os.kill(int(nested), signal.SIGKILL)
+            os.kill(nested, signal.SIGKILL)
+
+
+def _is_above(process: int) -> bool:
+    """Whether this process descends from `process`, whose number is another's by now where that has ended."""
+    above = os.getppid()
+    while above not in (0, process):
+        try:
+            above = int(Path(f"/proc/{above}/stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:  # it ends this moment, or this system does not tell
+            return False
+    return above == process
 
 
 def _wait_for(descriptor: int, record: Path) -> None:

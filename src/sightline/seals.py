@@ -132,6 +132,28 @@ def sources(inputs: Iterable[Path | str], joined: Iterable[Path | str] = ()) -> 
     return dict(sorted(found.items()))
 
 
+def touched(inputs: Iterable[Path | str]) -> dict[Path, int]:
+    """When each of `inputs` that has no seal, a user's own file, was last touched in any way (ns)."""
+    return {
+        path: path.stat().st_ctime_ns
+        for path in map(Path, inputs)
+        if path.is_file() and not seal_path(path).exists()
+    }
+
+
+def check_untouched(before: dict[Path, int], read: dict[str, str | None]) -> None:
+    """Raise `DatasetError` where a file of `before` (`touched`) no longer holds what was `read` (`sources`).
+
+    To be called when the job ends: what is made from a file that changed meanwhile is newer than the change,
+    so that nobody would ask after it again.
+    """
+    for path, time_before in before.items():
+        if path.is_file() and path.stat().st_ctime_ns == time_before:
+            continue
+        if not path.is_file() or _sha256(path) != read.get(place(path)):
+            raise DatasetError(f"{path}: was changed or removed while this job read it; run again")
+
+
 def changed_sources(output: Path | str) -> list[str]:
     """What `output` was made from and that holds something else by now, though it is dated before it.
 

@@ -172,6 +172,24 @@ def test_another_version_is_not_joined_to_the_old_one(tmp_path):
     assert (tmp_path / "sub/file").read_bytes() == b"b" * 100_000
 
 
+def test_a_kill_as_another_version_begins_joins_nothing(tmp_path, monkeypatch):
+    versions, write = [b"a" * 100_000, b"b" * 100_000], Path.write_text
+
+    def killed(path, text):
+        write(path, text)
+        raise KeyboardInterrupt
+
+    with serving(lambda path, query: versions[0]) as server:
+        server.mishaps["file"] = [("cut", 40_000)]
+        bring(server, tmp_path, digest=None, manners=Manners(attempts=1, stall_seconds=2))
+        versions.pop(0)
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            patched.setattr(Path, "write_text", killed)
+            bring(server, tmp_path, digest=None)
+        assert bring(server, tmp_path, digest=None) == {}
+    assert (tmp_path / "sub/file").read_bytes() == b"b" * 100_000
+
+
 def test_without_version_and_checksum_nothing_is_joined(server, tmp_path):
     server.etags = False
     server.mishaps["file"] = [("cut", 300_000)]

@@ -8,12 +8,14 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sightline import arrays, jobs, publishing, runs, seals
+from sightline.limited import Limits
 from tests.unit.test_jobs import ENVIRONMENT, job
 
 
@@ -117,6 +119,36 @@ def test_what_the_study_made_is_not_dated_in_the_future_and_a_users_file_so_date
     assert given.stat().st_mtime == 2e9
 
 
+def test_a_clock_set_back_while_a_job_works_leaves_no_input_dated_after_its_outputs(tmp_path):
+    mine = tmp_path / "mine.csv"
+    mine.write_text("in")
+    seals.seal([mine], {"params": {}})
+    with job(tmp_path, inputs=[mine]):
+        (tmp_path / "out.csv").write_text("out")
+        os.utime(mine, (2e9, 2e9))  # as it looks to a clock that was set back
+    assert mine.stat().st_mtime <= time.time()
+
+
+@pytest.mark.parametrize("content", ["other", None], ids=["changed", "removed"])
+def test_a_users_file_that_changes_while_a_job_reads_it_stops_the_job(tmp_path, capfd, content):
+    given = tmp_path / "given.csv"
+    given.write_text("in")
+    with pytest.raises(SystemExit), job(tmp_path, inputs=[given]):
+        (tmp_path / "out.csv").write_text("out")
+        given.unlink() if content is None else given.write_text(content)
+    assert "given.csv: was changed or removed while this job read it" in capfd.readouterr().err
+    assert not seals.seal_path(tmp_path / "out.csv").exists()
+
+
+def test_a_users_file_that_is_touched_while_a_job_reads_it_does_no_harm(tmp_path):
+    given = tmp_path / "given.csv"
+    given.write_text("in")
+    with job(tmp_path, inputs=[given]):
+        (tmp_path / "out.csv").write_text("out")
+        os.utime(given, (1e9, 1e9))
+    assert seals.seal_path(tmp_path / "out.csv").exists()
+
+
 def test_a_job_of_an_earlier_run_gives_no_file_its_name(run):
     publishing.write_text(run / "a", "mine")
     begin_another(run)
@@ -183,6 +215,28 @@ def test_a_withdrawn_job_ends_the_snakemake_above_it_before_that_removes_outputs
         [sys.executable, "-c", code, run, os.environ[runs.RUN]], env=os.environ | ENVIRONMENT
     )
     assert done.returncode == -9 and not (run / "removed").exists()
+
+
+def test_a_withdrawn_job_ends_no_process_that_has_the_number_of_the_snakemake_that_was_above_it(monkeypatch):
+    other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    monkeypatch.setenv(runs.NESTED, str(other.pid))
+    runs.withdraw()
+    other.communicate(b"\n")
+    assert other.returncode == 0
+
+
+def test_a_job_of_an_earlier_run_that_ends_at_its_limits_removes_nothing(run):
+    maps, half = run / "maps.npy", publishing.begin(run / "maps.npy")
+
+    def work():
+        begin_another(run)
+        maps.write_text("the later run's")
+        half.write_text("the later run's, too")
+        time.sleep(60)
+
+    with pytest.raises(runs.Superseded):
+        jobs.within(Limits(seconds=1), work, [maps])
+    assert maps.exists() and half.exists()
 
 
 def test_a_folder_that_is_written_in_place_is_held_by_one_job(run):

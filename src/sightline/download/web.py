@@ -307,9 +307,10 @@ def save(client: Client, url: str, part: Path, checked: bool, most_bytes: float 
             if goes_on and not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
                 discard(part)
                 raise Temporary(f"{url}: answered with another part of the file than asked for")
-            if not goes_on:  # the server does not do ranges, or has another version by now
-                _validator_of(part).write_text(_strong_validator(response.headers))
             with open(part, "ab" if goes_on else "wb") as file:
+                if not goes_on:  # the server does not do ranges, or has another version by now
+                    # only now that nothing of another version is left: a kill in between would join the two
+                    _validator_of(part).write_text(_strong_validator(response.headers))
                 for piece in client.pieces(response, url, most_bytes - (start if goes_on else 0)):
                     file.write(piece)
     except NothingBeyond as error:
