@@ -48,9 +48,11 @@ def read(study: Path, content: bool = False) -> dict[str, Made]:
     found = {}
     for name, path in paths.items():
         try:
-            record = seals.record(path) or {}
+            record = seals.record(path)
         except IntegrityError:
             found[name] = Made(name, problem="its seal is not whole")
+            continue
+        if record is None:  # a job that makes it anew has taken it away just now
             continue
         made_by = record["made_by"]
         inputs, upstream = _parted(made_by.get("inputs"), study.name, paths)

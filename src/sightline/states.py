@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,6 +32,7 @@ SILENT_SECONDS = 1800.0  # without a line in the log, after which a job on anoth
 TAIL_BYTES = 20_000
 SHARD = re.compile(rf"_shard/(.*)\.{shards.NAME}$")  # in a job's name
 TRACEBACK = "Traceback (most recent call last)"
+LOOKS = 5  # at a folder in which jobs make and remove files
 
 
 @dataclass
@@ -57,6 +59,14 @@ def of_study(study: Path, wanted: Sequence[Wanted] | None = None, content: bool 
     Without `wanted`, what is stale is only known where an input was made anew, and what was never begun is
     not known. With `content`, outputs are read and held against their seals.
     """
+    for _ in range(LOOKS - 1):
+        with contextlib.suppress(FileNotFoundError):  # a job has moved on: look anew
+            return _look(study, wanted, content)
+    return _look(study, wanted, content)
+
+
+def _look(study: Path, wanted: Sequence[Wanted] | None, content: bool) -> list[Job]:
+    """`of_study`. Raises `FileNotFoundError` where a file went away while it was looked at."""
     made = lineage.read(study, content)
     by_name = _from_seals(made)
     nameless = any(not one.job for one in made.values())  # seals of before: whose log is whose is not known
@@ -124,9 +134,14 @@ def shown(lines: Sequence[str]) -> list[str]:
 
 
 def _from_mark(job: Job, mark: marks.Mark, path: Path, study: Path) -> None:
-    """Whether the job's process still runs; where that is not known, when it was last heard of."""
+    """Whether the job's process still runs; where that is not known, when it was last heard of.
+
+    Raises `FileNotFoundError` where the job took its mark away meanwhile: it has ended.
+    """
     log = study / job.log
     alive, now = marks.alive(mark), time.time()
+    if marks.read(path) != mark:
+        raise FileNotFoundError(path)
     job.last_lines, job.since = shown(tail(log)), max(now - mark.start, 0.0)
     where = f"process {mark.pid} on {mark.host}" + (f", SLURM job {mark.slurm_job}" if mark.slurm_job else "")
     job.state, job.why = "running", [where]
@@ -163,7 +178,11 @@ def _compare(
         if job.state in BAD:
             continue
         there = [path for path in paths if path in made]
-        if one.runs and there:
+        if not one.runs and not there and SHARD.search(one.name):  # it went when its stage was joined
+            del found[one.name]
+        elif len(there) == len(paths) and "missing" in one.why:  # made since the workflow was asked
+            job.state, job.why = "done", []
+        elif one.runs and there:
             job.state = "stale"
             job.why = _own_reasons(one, code) or _through(there, made, again)
         elif one.runs:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import sys
 import textwrap
@@ -15,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from sightline import jobs, repair, states, wanted
+from sightline import jobs, repair, runs, seals, states, study_record, wanted
 from sightline.errors import SightlineError
 from sightline.states import BAD, QUIET, STATES, Job
 
@@ -98,7 +99,10 @@ def _repaired(removed: dict[str, str], old: Sequence[str]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print what has become of a study; 1 where something failed, was killed or is damaged, else 0."""
+    """Print what has become of a study; 1 where something failed, was killed or is damaged, else 0.
+
+    2 where it cannot be told.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m sightline.status",
         description="What has become of a study: done, running, failed, stale.",
@@ -113,35 +117,58 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         return _run(given)
-    except SightlineError as error:
+    except (SightlineError, OSError) as error:
         print(f"sightline: {error}", file=sys.stderr)
         return 2
 
 
 def _run(given: argparse.Namespace) -> int:
-    study = given.study
-    if not study.is_dir():
-        raise SightlineError(f"{study}: no such folder; give a study's, such as results/demo")
-    study = study.absolute() if study.name in ("", "..") else study
+    study, asked = _folder(given.study), None
     removed = None
     if given.repair:
         old = repair.unknown(study)
         removed = repair.repair(study)
-    asked = None
+        if not given.json:
+            print(_repaired(removed, old), end="\n\n", flush=True)
     if given.configfile is not None:
         asked = wanted.ask(_project(study), given.configfile)
+        study = _described(study, given.configfile, asked)
     found = states.of_study(study, asked, given.check)
     if given.json:
         content = {"study": study.name, "jobs": [asdict(job) for job in found]}
         print(json.dumps(content | ({} if removed is None else {"removed": removed}), indent=1))
     else:
         width = min(max(shutil.get_terminal_size((WIDE, 24)).columns, NARROW), WIDE)
-        parts = [] if removed is None else [_repaired(removed, old)]
-        parts.append(text(study, found, width))
+        print(text(study, found, width))
         if asked is None:
-            parts.append("With --configfile: which of these are stale, why, and what is still to do.")
-        print("\n\n".join(parts))
+            print("\nWith --configfile: which of these are stale, why, and what is still to do.")
     return int(any(job.state in BAD for job in found))
+
+
+def _folder(study: Path) -> Path:
+    """The folder, by a path that ends in its name. Raises `SightlineError` where it is no study's."""
+    if not study.is_dir():
+        raise SightlineError(f"{study}: no such folder; give a study's, such as results/demo")
+    studies = [path.parent for part in ("*", "results/*") for path in study.glob(f"{part}/{runs.RECORD}")]
+    if studies:
+        raise SightlineError(
+            f"{study}: no study's folder; it holds {', '.join(map(str, sorted(studies)))}: give one of them"
+        )
+    if (study / study_record.NAME).is_file() and not seals.sealed(study):
+        raise SightlineError(
+            f"{study}: was copied without its hidden files, the seals, by which it is known what is done; "
+            f"of what it was made stands in {study_record.NAME} (python -m sightline.trace)"
+        )
+    return study if study.name not in ("", "..") else Path(os.path.abspath(study))
+
+
+def _described(study: Path, configuration: Path, asked: Sequence[wanted.Wanted]) -> Path:
+    """The folder that `configuration` describes. Raises `SightlineError` for another one than `study`."""
+    parts = [Path(path).parts[:2] for one in asked for path in one.outputs[:1]]
+    described = _project(study) / Path(*parts[0]) if parts else study
+    if not (described.exists() and described.samefile(study)):
+        raise SightlineError(f"{configuration}: describes the study in {described}, not that in {study}")
+    return study if study.name == described.name else described
 
 
 def _project(study: Path) -> Path:

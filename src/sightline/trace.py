@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sightline import lineage, study_record
@@ -118,7 +119,12 @@ def narrowed(place: str, axes: Mapping[str, str]) -> bool:
 
 def rows_of(table: Path, conditions: Sequence[str]) -> pd.DataFrame:
     """The rows of a table in which each COLUMN=VALUE holds. Raises `TableError` where there is no such."""
-    found = pq.read_table(table).to_pandas(ignore_metadata=True)
+    try:
+        found = pq.read_table(table).to_pandas(ignore_metadata=True)
+    except pa.ArrowInvalid as error:
+        raise TableError(
+            f"{table}: --row: is no table, or damaged ({error}); give a .parquet file"
+        ) from error
     for condition in conditions:
         column, equals, value = condition.partition("=")
         if not equals or column not in found:
@@ -191,7 +197,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         print(trace(given.table, given.row, given.all), end="")
-    except SightlineError as error:
+    except (SightlineError, OSError) as error:
         print(f"sightline: {error}", file=sys.stderr)
         return 2
     return 0

@@ -25,6 +25,8 @@ ASKED = "SIGHTLINE_WANTED"  # the file into which a Snakemake that is asked writ
 LONGEST = 30  # characters of a param's value that are shown
 FIRST = "output_file"  # the first column of Snakemake's summary
 PENDING = "update pending"
+TRACEBACK, READ_ONLY = "Traceback (most recent call last):", "Read-only file system"
+LONGEST_SAID = 2000  # characters of what Snakemake said
 FINE = ("ok", "removed temp file")  # what Snakemake's summary says of an output that gives no reason to run
 
 
@@ -102,8 +104,10 @@ def _change(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
 def ask(root: Path, configuration: Path) -> list[Wanted]:
     """The jobs of the study that `configuration` describes, by the workflow in the folder `root`.
 
-    Runs nothing and changes nothing. Raises `SightlineError` with what Snakemake said where it cannot tell.
+    Runs nothing and changes no result. Raises `SightlineError` with what Snakemake said where it cannot tell.
     """
+    if not configuration.is_file():
+        raise SightlineError(f"{configuration}: no such file; give the study's configuration")
     with tempfile.TemporaryDirectory() as folder:
         noted = Path(folder, "jobs.jsonl")
         environment = os.environ | {ASKED: str(noted)}
@@ -118,7 +122,7 @@ def ask(root: Path, configuration: Path) -> list[Wanted]:
         done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
         if done.returncode != 0:
             raise SightlineError(
-                f"{configuration}: the workflow does not plan this study:\n{done.stderr.strip()[-2000:]}"
+                f"{configuration}: the workflow does not plan this study:\n{_words(done.stderr)}"
             )
         lines = noted.read_text(encoding="utf-8").splitlines() if noted.exists() else []
     found = {line["outputs"][0]: line for line in map(json.loads, lines) if line["outputs"]}
@@ -127,6 +131,16 @@ def ask(root: Path, configuration: Path) -> list[Wanted]:
     return [
         _wanted(line, [said[path] for path in line["outputs"] if path in said]) for line in found.values()
     ]
+
+
+def _words(said: str) -> str:
+    """What Snakemake said at the end; of a traceback the error alone."""
+    before, traceback, after = said.strip().partition(TRACEBACK)
+    if not traceback:
+        return before[-LONGEST_SAID:]
+    error = after.strip().splitlines()[-1]
+    hint = "; Snakemake writes into .snakemake: leave --configfile out here" if READ_ONLY in error else ""
+    return f"{before[-LONGEST_SAID:]}{error}{hint}"
 
 
 def _wanted(line: Mapping[str, Any], rows: Sequence[Mapping[str, str]]) -> Wanted:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from sightline import jobs, lineage, marks, provenance, repair, seals, states, status
+from sightline import jobs, lineage, marks, provenance, repair, seals, states, status, study_record
 from sightline.errors import DatasetError, SightlineError
-from sightline.wanted import Wanted
+from sightline.wanted import Wanted, ask
 
 STUDY = Path("results/s")
 # job -> what it reads and writes, below the study's folder
@@ -249,6 +249,78 @@ def test_a_configuration_tells_what_is_stale_and_why_and_what_is_to_do(study):
     assert "8 jobs: 3 stale, 1 to do, 3 done, 1 left over" in said
     assert "attribute cxr.a: made with other code: sightline.gaze, seed (0, now 1)" in said
     assert max(map(len, said.splitlines())) <= 80
+
+
+def test_shards_of_a_stage_that_was_joined_are_not_counted(study):
+    shard = "attribute_shard/cxr.a.{}of2.0123456789ab"
+    asked = [wanted(name) for name in (*CHAIN, shard.format(1), shard.format(2))]
+    assert state(states.of_study(study, asked)) == dict.fromkeys(CHAIN, "done")
+    asked[-2] = wanted(shard.format(1), True)  # the stage runs again
+    assert state(states.of_study(study, asked))[shard.format(1)] == "to do"
+
+
+def test_what_was_made_since_the_workflow_was_asked_is_done(study):
+    found = states.of_study(study, [wanted("score/cxr.a", True, why=("missing",))])
+    assert state(found)["score/cxr.a"] == "done"
+
+
+def test_a_job_that_ends_while_it_is_looked_at_was_not_killed(study, monkeypatch):
+    mark(study, dead_process(), socket.gethostname())
+
+    def ends(one: marks.Mark) -> bool:
+        marks.path_of(study / "scores/a.parquet").unlink()
+        return False
+
+    monkeypatch.setattr(marks, "alive", ends)
+    assert state(states.of_study(study))["score/cxr.a"] == "done"
+
+
+def test_a_seal_that_is_taken_away_meanwhile_is_none(study, monkeypatch):
+    monkeypatch.setattr(seals, "record", lambda path: None)
+    assert lineage.read(study) == {}
+
+
+def test_what_is_no_studys_folder_is_said(study, capsys, monkeypatch):
+    (study / ".run.json").write_text("{}")
+    (study / study_record.NAME).write_text("{}")
+    for folder in ("results", "."):
+        assert status.main([folder]) == 2
+        assert "it holds results/s: give one of them" in capsys.readouterr().err
+    monkeypatch.chdir(study)
+    Path("x").mkdir()
+    assert status.main(["."]) == status.main(["x/.."]) == 0
+    assert capsys.readouterr().out.count("results/s: 7 jobs: 7 done") == 2
+    for path in seals.sealed(Path()):
+        seals.seal_path(path).unlink()
+    assert status.main(["."]) == 2 and "without its hidden files" in capsys.readouterr().err
+    Path("empty").mkdir()
+    assert status.main(["empty"]) == 0 and "0 jobs: nothing here" in capsys.readouterr().out
+
+
+def test_a_configuration_of_another_study_is_refused(study, capsys, monkeypatch):
+    Path("workflow").mkdir()
+    Path("workflow/Snakefile").write_text("")
+    other = Wanted("summarise", "summarise", ("results/other/summary.parquet",), "", True, (), (), {}, "")
+    monkeypatch.setattr(status.wanted, "ask", lambda root, configuration: [other])
+    assert status.main([str(study), "--configfile", "other.yaml"]) == 2
+    said = capsys.readouterr().err
+    assert "other.yaml: describes the study in" in said and "results/other, not that in results/s" in said
+    monkeypatch.setattr(status.wanted, "ask", lambda root, configuration: [wanted("summarise")])
+    Path("elsewhere").symlink_to(study)
+    assert status.main(["elsewhere", "--configfile", "s.yaml"]) == 0
+    assert "1 done, 6 left over" in capsys.readouterr().out
+
+
+def test_what_snakemake_says_comes_without_its_traceback(tmp_path, monkeypatch):
+    with pytest.raises(SightlineError, match="none.yaml: no such file"):
+        ask(tmp_path, tmp_path / "none.yaml")
+    (tmp_path / "some.yaml").write_text("study: s\n")
+    said = f"Building DAG\n{states.TRACEBACK}:\n  File x\n\nOSError: [Errno 30] Read-only file system: 'y'\n"
+    done = subprocess.CompletedProcess([], 1, "", said)
+    monkeypatch.setattr(subprocess, "run", lambda *given, **named: done)
+    with pytest.raises(SightlineError, match="Building DAG\nOSError: .*; Snakemake writes into") as caught:
+        ask(tmp_path, tmp_path / "some.yaml")
+    assert "File x" not in str(caught.value)
 
 
 def test_programs_get_json_and_a_wrong_folder_is_named(study, capsys):
