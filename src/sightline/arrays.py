@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -100,6 +101,19 @@ def view(flat: np.ndarray, offset: int, shape: tuple[int, ...] | list[int]) -> n
     if isinstance(flat, np.memmap):
         _let_go(flat, found.nbytes)
     return found
+
+
+class Views(Sequence):
+    """Arrays in a flat array, by (offset, shape); each is opened (`view`) only when it is asked for."""
+
+    def __init__(self, flat: np.ndarray, places: Sequence[tuple[int, Sequence[int]]]):
+        self._flat, self._places = flat, places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, at: int) -> np.ndarray:
+        return view(self._flat, *self._places[at])
 
 
 def _let_go(flat: np.memmap, taken: int) -> None:

@@ -197,22 +197,22 @@ def place_all(
         raise ValueError(f"unknown leave_out {unknown[0]!r}; expected some of {', '.join(LEAVE_OUTS)}")
     images = images.sort_values("image")
     scaled, problems = _scaled_boxes(boxes, images, scale)
-    readings: dict[str, list[np.ndarray]] = {image: [] for image in scaled}
+    places: dict[str, list[tuple]] = {image: [] for image in scaled}
     for row in gaze[(gaze["status"] == "ok") & gaze["image"].isin(list(scaled))].itertuples():
-        readings[row.image].append(arrays.view(values, row.offset, row.shape))
+        places[row.image].append((row.offset, row.shape))
     own = {  # leave_out -> image -> images whose readings are taken out
         "none": dict.fromkeys(scaled, ()),
         "image": {image: (image,) for image in scaled},
         "subject": _of_same_subject(images[images["image"].isin(list(scaled))]),
     }
-    total = sum(map(len, readings.values()))
+    total = sum(map(len, places.values()))
     rows, offset, work = [], 0, []
     for leave_out in leave_outs:
         for image in images.itertuples():
             status, reason = "ok", None
             if image.image in problems:
                 status, reason = "missing", problems[image.image]
-            elif total == sum(len(readings[other]) for other in own[leave_out][image.image]):
+            elif total == sum(len(places[other]) for other in own[leave_out][image.image]):
                 status, reason = "not_applicable", f"no reading is left to average (leave_out: {leave_out})"
             shape = frames.scoring_frame((int(image.height), int(image.width)), scale).shape
             place_of = (offset, list(shape)) if status == "ok" else (None, None)
@@ -222,7 +222,7 @@ def place_all(
                 work.append((image.image, own[leave_out][image.image], shape))
     columns = ["dataset", "reference", "leave_out", "image", "status", "reason", "offset", "shape"]
     table = pd.DataFrame(rows, columns=columns).astype({"offset": "Int64"})
-    return table, _placed(work, readings, scaled, reference != GAZE)
+    return table, _placed(work, values, places, scaled, reference != GAZE)
 
 
 def place_region(
@@ -273,17 +273,17 @@ def joined(
 
 
 def _placed(
-    work: list[tuple], readings: dict[str, list[np.ndarray]], boxes: dict[str, np.ndarray], regions: bool
+    work: list[tuple], values: np.ndarray, places: dict[str, list], boxes: dict, regions: bool
 ) -> Iterator[np.ndarray]:
-    """The center bias of each (image, images left out, shape) of `work`."""
+    """The center bias of each (image, images left out, shape) of `work`; maps lie at `places` in `values`."""
     if not work:
         return
-    names = [name for name, maps in readings.items() for _ in maps]
-    maps = [values for name in readings for values in readings[name]]
+    names = [name for name, own in places.items() for _ in own]
+    maps = arrays.Views(values, [place for own in places.values() for place in own])
     pooled = average(maps, [boxes[name] for name in names], names, regions)
     for image, left_out, shape in work:
-        out = [(values, boxes[other]) for other in left_out for values in readings[other]]
-        rest = pooled.without([values for values, _ in out], [box for _, box in out]) if out else pooled
+        out = [(arrays.view(values, *place), boxes[other]) for other in left_out for place in places[other]]
+        rest = pooled.without([one for one, _ in out], [box for _, box in out]) if out else pooled
         yield rest.place(boxes[image], shape)
 
 

@@ -1,11 +1,14 @@
 """Center bias: the authors' numbers, leaving out against recomputing, and images without a usable box."""
 
+import os
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from sightline import arrays, center_bias, tables
 from sightline.errors import DatasetError
+from sightline.limited import resident_bytes
 
 
 @pytest.fixture(scope="module")
@@ -236,3 +239,19 @@ def test_the_scoring_frame_gives_the_native_center_bias_averaged():
     expected = expected.reshape(120, 4, 100, 4).sum(axis=(1, 3))
     small = center_bias.average(quarter, [box / 4 for box in boxes]).place(boxes[0] / 4, (120, 100))
     assert np.abs(small - expected).sum() / 2 < 0.02
+
+
+def test_maps_in_a_file_are_not_held_in_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(arrays, "MAPPED_BYTES", 8_000_000)
+    side, count = 1000, 30
+    with arrays.Writer(tmp_path / "gaze.npy", np.float32) as writer:
+        offsets = [writer.append(np.full((side, side), at + 1.0)) for at in range(count)]
+    names = [f"i{at:02}" for at in range(count)]
+    images = pd.DataFrame({"dataset": "d", "image": names, "subject": names, "height": side, "width": side})
+    gaze = images.assign(status="ok", offset=offsets, shape=[[side, side]] * count)
+    boxes = images.set_index("image").assign(xmin=0.0, ymin=0.0, xmax=1.0 * side, ymax=1.0 * side)
+    before = resident_bytes(os.getpid())
+    flat = arrays.open_flat(tmp_path / "gaze.npy")
+    _, maps = center_bias.place_all(gaze, flat, boxes, images, ["none"], 1.0)
+    np.testing.assert_allclose(next(maps), 1 / side**2)
+    assert resident_bytes(os.getpid()) - before < 0.75 * flat.nbytes
