@@ -11,7 +11,7 @@ sys.path.insert(0, str(SOURCE))
 
 from snakemake.persistence import PersistenceBase
 
-from sightline import jobs, leases, provenance, runs, seals, shards, wanted
+from sightline import jobs, leases, partitions, provenance, runs, seals, shards, wanted
 from sightline.study import artifacts as study_artifacts
 from sightline.study import costs as study_costs
 from sightline.study import downloads as study_downloads
@@ -295,11 +295,15 @@ def stamp_every_rule():
             stage.set_input(stale=stale)
 
 
+def elsewhere():
+    """Whether this Snakemake has jobs run on a cluster."""
+    return workflow.is_main_process and workflow.global_resources["_nodes"].value is not None
+
+
 def gpus_here():
     """How many GPUs the jobs share that run on this machine; none where jobs run on a cluster."""
-    elsewhere = workflow.global_resources["_nodes"].value is not None
     unused = os.environ.get("SIGHTLINE_DEVICE") == "cpu"
-    return 0 if elsewhere or unused or not workflow.is_main_process else len(leases.found().gpus)
+    return 0 if elsewhere() or unused or not workflow.is_main_process else len(leases.found().gpus)
 
 
 def size_every_rule():
@@ -309,26 +313,55 @@ def size_every_rule():
         workflow.register_resource("gpu", here)  # as `--resources gpu=<here>`
     for stage in workflow.rules:
         computing = dict(stage.params._allitems()).get("threads")
+        joins = sharding.of_rule(study, stage.name) > 1
 
-        def cores(wildcards, threads, computing=computing):
-            return study_resources.cores(threads, computing)
+        def cores(wildcards, threads, computing=computing, joins=joins):
+            return study_resources.cores(1 if joins else threads, computing)
 
-        def asked(what, name=stage.name):
+        def asked(what, unit, stage=stage, joins=joins):
             def size(wildcards, input, attempt, threads):
-                work = study_resources.measured(study, Path(f"results/{study.name}"), input, threads)
-                return what(name, work, attempt)
+                read = input.get("shards") if joins else input
+                folder = Path(f"results/{study.name}")
+                work = study_resources.measured(study, stage.name, folder, read, threads)
+                return what(stage.name, work, attempt_of(stage, attempt), getattr(offer_to(stage), unit))
 
             return size
 
         own = workflow.resource_settings.overwrite_resources.get(stage.name, {})
         sized = {
-            "mem_mb": asked(study_resources.megabytes),
-            "runtime": asked(study_resources.minutes),
+            "mem_mb": asked(study_resources.megabytes, "megabytes"),
+            "runtime": asked(study_resources.minutes, "minutes"),
             "cpus_per_task": cores,
         }
         if "device" in stage.resources:
-            sized["gpu"] = study_resources.gpus(stage.resources["device"].raw, here)
+            # who names a GPU in SLURM's words (gres=gpu:a100:1) has asked for it; one that joins computes nothing
+            named = "gpu" in str(stage.resources["gres"].raw) if "gres" in stage.resources else False
+            device = stage.resources["device"].raw
+            sized["gpu"] = 0 if joins or named else study_resources.gpus(device, here)
         stage.resources.update({name: value for name, value in sized.items() if name not in own})
+
+
+def attempt_of(stage, attempt):
+    """The attempt for which a job of `stage` asks: the highest of those that an array may take together."""
+    arrays = getattr(workflow.executor_settings, "array_jobs", None) or ""
+    if not {stage.name, "all"} & {name.strip() for name in arrays.split(",")}:
+        return attempt
+    ready = [job.attempt for job in list(workflow.dag.ready_jobs) if job.rule is stage]
+    return study_resources.together(attempt, ready)
+
+
+def offer_to(stage):
+    """The most that jobs of `stage` may ask for: what its partition has; any, where the plugin chooses it."""
+    if not elsewhere():
+        return partitions.Offer()
+    settings = workflow.executor_settings
+    chooses = getattr(settings, "partition_config", None) or "SNAKEMAKE_SLURM_PARTITIONS" in os.environ
+    named = stage.resources["slurm_partition"].raw if "slurm_partition" in stage.resources else None
+    every = ",".join(offered())
+    return partitions.of(offered(), named or (every if chooses else None))
+
+
+offered = cache(partitions.offered)  # asked once
 
 
 def force_if_stale(stage, wildcards):

@@ -14,6 +14,11 @@ def count(study: Study, stage: str) -> int:
     return given[stage] if isinstance(given, dict) else given
 
 
+def of_rule(study: Study, rule: str) -> int:
+    """The shards that the jobs of `rule` join; 1: it is none of `STAGES`, or not cut."""
+    return count(study, rule) if rule in STAGES else 1
+
+
 def jobs(study: Study) -> int:
     """The jobs that the shards of a study are, beside those that join them."""
     whole = {
