@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from sightline import addresses
 from sightline.download import credentials, fetching, web
 from sightline.download.fetching import Manners
 from sightline.download.ledger import NAME, Ledger
@@ -349,7 +350,7 @@ def test_no_text_of_credentials_holds_them():
 )
 def test_an_address_with_a_password_or_of_another_kind_is_refused(url):
     with pytest.raises(ConfigError) as caught:
-        web.checked_address(url)
+        addresses.checked(url)
     assert PASSWORD not in str(caught.value) and USER not in str(caught.value)
 
 

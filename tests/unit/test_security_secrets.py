@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
+from sightline import addresses
 from sightline.download import web
 from sightline.errors import ConfigError
 from sightline.study import shown
@@ -81,26 +82,39 @@ def test_an_error_behind_a_proxy_does_not_quote_its_password(monkeypatch, proxy)
     assert [mark for mark in MARKS if mark in said] == []
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        f"https://{USER}:{quote(PASSWORD)}@a.org/files",
-        f"https://{USER}@a.org/files",
-        f"https://{USER}:{PASSWORD}",
-        f"https://a.org/x.csv?token={SIGNATURE}",
-        f"https://a.org/x.csv?version=1&X-Amz-Signature={SIGNATURE}",
-        f"https://a.org/x.csv?api_KEY={SIGNATURE}&a",
-        f"https://[{SIGNATURE}/x.csv",
-    ],
-)
+SECRET_ADDRESSES = [
+    f"https://{USER}:{quote(PASSWORD)}@a.org/files",
+    f"https://{USER}@a.org/files",
+    f"https://{USER}:{PASSWORD}",
+    f"https://a.org/x.csv?token={SIGNATURE}",
+    f"https://a.org/x.csv?version=1&X-Amz-Signature={SIGNATURE}",
+    f"https://a.org/x.csv?api_KEY={SIGNATURE}&a",
+    f"https://[{SIGNATURE}/x.csv",
+]
+
+
+@pytest.mark.parametrize("url", SECRET_ADDRESSES)
 def test_an_address_of_the_configuration_that_holds_a_secret_is_refused(url):
-    said = everything_said(lambda: web.checked_address(url))
+    said = everything_said(lambda: addresses.checked(url))
     assert [mark for mark in MARKS if mark in said] == []
+
+
+@pytest.mark.parametrize("url", SECRET_ADDRESSES)
+@pytest.mark.parametrize("of_type", [str, lambda url: [url], lambda url: {"url": url}])
+def test_a_configuration_with_such_an_address_is_refused_before_any_job(url, of_type):
+    """Also where the address stands in no place for one: errors of the schema quote what they found."""
+    for key in ("url", "tables", "adress"):
+        download = {"from": "nbia", key: of_type(url)}
+        breasts = {"adapter": {"name": "cbis_ddsm"}, "download": download}
+        said = everything_said(lambda breasts=breasts: study(**{"datasets.breasts": breasts}))
+        assert [mark for mark in MARKS if mark in said] == []
+        assert f"config: datasets.breasts.download.{key}" in said and "netrc" in said
 
 
 def test_an_address_with_other_parameters_is_not():
     address = "https://a.org/download/table.csv?version=1&modificationDate=15&api=v2"
-    assert web.checked_address(address) == address
+    assert addresses.checked(address) == address
+    addresses.refuse_secrets({"credit": f"{address} (mail@a.org; see user@host:folder, http://a.org:80)."})
 
 
 def test_only_http_is_opened():

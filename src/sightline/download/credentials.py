@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from sightline import addresses
 from sightline.download import web
 from sightline.errors import ConfigError
 
@@ -23,7 +24,7 @@ def find(
     go over an unencrypted connection.
     """
     environment = os.environ if environment is None else environment
-    scheme, host, _ = web.origin(url)
+    scheme, host, _ = addresses.origin(url)
     found = None
     if host == home or _is_this_machine(host):
         found = _of_environment(prefix, environment)

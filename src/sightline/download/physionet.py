@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
+from sightline import addresses
 from sightline.datasets import upstream
 from sightline.download import credentials, fetching, web
 from sightline.download.asked import Asked, Found
@@ -123,7 +124,7 @@ class _Releases:
 
     def __init__(self, asked: Asked, session: fetching.Session, url: str):
         self.asked, self.session = asked, session
-        url = web.checked_address(url)
+        url = addresses.checked(url)
         found = credentials.find(url, HOME, PREFIX)
         self.client = session.client(url, credentials=found, agent=AGENT)
         self._sums: dict[str, dict[str, str]] = {}

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TextIO
 
+from sightline import addresses
 from sightline.download import fetching, web
 from sightline.download.asked import Asked
 from sightline.download.ledger import sha256
@@ -33,7 +34,7 @@ def gather(asked: Asked, session: fetching.Session, places: list[str] | None) ->
     failed: dict[str, str] = {}
     for place in places or []:
         if is_address(place):
-            name = _wanted_as(asked, web.checked_address(place).partition("?")[0].rpartition("/")[2])
+            name = _wanted_as(asked, addresses.checked(place).partition("?")[0].rpartition("/")[2])
             if name is None:
                 continue
             work = partial(fetching.file, session, session.client(place), place, name, None)

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sightline.errors import ConfigError
+from sightline import addresses
 
 AGENT = "Sightline"
 CHUNK = 1 << 18  # bytes read at once
@@ -30,8 +30,6 @@ MOST_IN_MEMORY = 1 << 28  # bytes of an answer that is read whole
 # 408 and 425 mean "again", 429 and 503 "later"; the others are a server's (or its proxy's) own trouble
 TRANSIENT = {408, 425, 429, 500, 502, 503, 504}
 BUSY = {429, 503}
-# in the name of a parameter that grants access (a signed address is a password)
-SECRET = ("token", "key", "sig", "secret", "passw", "pwd", "credential", "auth")
 
 
 class Temporary(Exception):
@@ -78,13 +76,6 @@ class Credentials:
         return "Basic " + base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
 
 
-def origin(url: str) -> tuple[str, str, int | None]:
-    """Scheme, host and port of `url`: to whom a request goes."""
-    parts = urllib.parse.urlsplit(url)
-    usual = {"http": 80, "https": 443}.get(parts.scheme)
-    return parts.scheme, (parts.hostname or "").lower(), parts.port or usual
-
-
 def shown(url: str) -> str:
     """`url` as messages show it: scheme, host, port and path, for the rest may grant access."""
     try:
@@ -92,34 +83,6 @@ def shown(url: str) -> str:
     except ValueError:
         return "an address that is none"
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-
-
-def _is_secret(name: str) -> bool:
-    return any(word in name.lower() for word in SECRET)
-
-
-def checked_address(url: str) -> str:
-    """`url` without a slash at its end. Raises `ConfigError` where it is none, or holds a secret.
-
-    A user, a password, and a parameter that grants access (`SECRET`) would stand in the study's records.
-    """
-    try:
-        scheme, host, _ = origin(url)
-        parts = urllib.parse.urlsplit(url)
-        names = [name for name, _ in urllib.parse.parse_qsl(parts.query)]
-    except ValueError:  # its text may quote what stands before the @
-        raise ConfigError(
-            "config: a download's url is no address of a server; expected https://..."
-        ) from None
-    if "@" in parts.netloc or any(map(_is_secret, names)):
-        raise ConfigError(
-            "config: a download's url holds a user, a password or a parameter that grants access; take them "
-            "out and set user and password in the environment or in netrc, or fetch that file by hand "
-            "(docs/download.md)"
-        )
-    if scheme not in ("http", "https") or not host:
-        raise ConfigError(f"config: '{url}' is no address of a server; expected https://...")
-    return url.rstrip("/")
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
@@ -130,7 +93,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
         One that holds a user or password is not followed either: it would stand in errors' texts.
         """
-        there, here = origin(newurl), origin(req.full_url)
+        there, here = addresses.origin(newurl), addresses.origin(req.full_url)
         leaves = there[0] not in ("http", "https") or (here[0] == "https" and there[0] != "https")
         if leaves or "@" in urllib.parse.urlsplit(newurl).netloc:
             raise Permanent(
@@ -174,7 +137,7 @@ class Client:
         credentials: Credentials | None = None,
         agent: str = AGENT,
     ):
-        self.url = checked_address(url)
+        self.url = addresses.checked(url)
         self.stall_seconds, self.stop, self.agent = stall_seconds, stop, agent
         self.credentials = credentials
         self._opener = _opener()
@@ -183,7 +146,7 @@ class Client:
         """The server's answer, its body not yet read. Raises `Temporary`, `Permanent` or `Denied`."""
         about = {"User-Agent": self.agent, "Accept-Encoding": "identity"} | (headers or {})
         request = urllib.request.Request(url, headers=about)  # noqa: S310 (http alone: `_opener`)
-        if self.credentials is not None and origin(url) == origin(self.url):
+        if self.credentials is not None and addresses.origin(url) == addresses.origin(self.url):
             request.add_unredirected_header("Authorization", self.credentials.header())
         try:
             return self._opener.open(request, timeout=self.stall_seconds)

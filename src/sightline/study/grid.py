@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from sightline import options
+from sightline import addresses, options
 from sightline.agreement import pairs
 from sightline.errors import ConfigError
 from sightline.modules import full_name
@@ -54,6 +54,7 @@ class Study:
     """
 
     def __init__(self, config: dict[str, Any], schema: Path):
+        addresses.refuse_secrets(config)  # first of all: errors quote what they refuse
         self.config = options.validated(config, yaml.safe_load(schema.read_text()), "config")
         self.name: str = self.config["study"]
         self.seed: int = self.config["seed"]
