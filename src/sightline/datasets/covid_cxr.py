@@ -32,18 +32,15 @@ def read(root: Path, dataset: str, folder: str = "") -> Dataset:
     """Test images, all evaluated, without labels; boxes `lung` (one per side) and `chest`, masks `lungs`.
 
     The box `chest` is the smallest that holds both lung boxes. The stratum `finding` is what upstream states.
-    Raises `DatasetError` for a missing table or column and for a malformed row.
+    Raises `DatasetError` for a missing table or column and for a malformed row; a path that leaves the folder
+    is refused where its file is opened.
     """
     path, boxes_path = sources(root, folder)
     table = upstream.read_csv(
         path, ["image", "width", "height", "lung_mask", "patientid", "finding", "view"], root
     )
     upstream.require_unique(path, table["image"], root)
-    for name in ("image", "lung_mask"):
-        for at, relative in enumerate(table[name]):
-            if relative or name == "image":
-                upstream.inside(root / folder, relative, f"{upstream.shown(path, root)}: row {at + 2}")
-    image = table["image"].str.replace(r"\.[^.]*$", "", regex=True)
+    image = _names(table["image"])
     images = pd.DataFrame(
         {
             "image": image,
@@ -83,12 +80,17 @@ def read(root: Path, dataset: str, folder: str = "") -> Dataset:
     )
 
 
+def _names(files: pd.Series) -> pd.Series:
+    """What images are called: their files, without the ending."""
+    return files.str.replace(r"\.[^.]*$", "", regex=True).str.replace("/", "_")
+
+
 def _boxes(path: Path, files: pd.Series, root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Rows of `boxes`: the lungs as they stand, and their hull as kind `chest`; rows of `skipped`."""
     table = upstream.read_csv(path, ["image", "label", *SIDES], root)
     upstream.refuse(path, table["image"], ~table["image"].isin(files), "an image of metadata.csv", root)
     table = table.assign(
-        image=table["image"].str.replace(r"\.[^.]*$", "", regex=True),
+        image=_names(table["image"]),
         id=table["image"],
         reader="",
         kind="lung",
