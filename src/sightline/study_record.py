@@ -11,7 +11,7 @@ import json
 import os
 import platform
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ def of_study(
     """
     made = lineage.read(study)
     params: dict[str, Any] = {}
-    described = _jobs(study, made, params)
+    described = _jobs(study, made, params, identifying)
     used = {one["code"] for one in described.values()}
     record = {
         "study": study.name,
@@ -54,7 +54,9 @@ def of_study(
     return _nameless(record, frozenset())
 
 
-def _jobs(study: Path, made: Mapping[str, lineage.Made], params: dict[str, Any]) -> dict[str, dict]:
+def _jobs(
+    study: Path, made: Mapping[str, lineage.Made], params: dict[str, Any], identifying: Collection[str]
+) -> dict[str, dict]:
     """Every job by its name; `params` gets what jobs were told beside their code, each set once."""
     found: dict[str, dict] = {}
     for path, one in made.items():
@@ -64,12 +66,29 @@ def _jobs(study: Path, made: Mapping[str, lineage.Made], params: dict[str, Any])
         digest = hashlib.sha256(seals.canonical(told).encode()).hexdigest()[:16]
         params[digest] = told
         job |= {"code": one.params.get("code", ""), "params": digest}
-        job |= {"inputs": one.inputs or {}, "upstream": _few(one.upstream)}
+        hidden = {Path(text).name for text in _naming(told, identifying)}
+        upstream = {
+            LEFT_OUT if Path(place).name in hidden else place: sha256
+            for place, sha256 in one.upstream.items()
+        }
+        job |= {"inputs": one.inputs or {}, "upstream": _few(upstream)}
         costs = jobs.costs_path(study / path)
         if costs.is_file():
             spent = json.loads(costs.read_text(encoding="utf-8"))
             job["costs"] = {name: value for name, value in spent.items() if name != "job"}
     return found
+
+
+def _naming(value: Any, identifying: Collection[str], inside: bool = False) -> Iterator[str]:
+    """The texts in those options, at any depth, whose values may name somebody: a file may be called so."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _naming(item, identifying, inside or key in identifying)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _naming(item, identifying, inside)
+    elif inside and isinstance(value, str):
+        yield value
 
 
 def _few(upstream: Mapping[str, str | None]) -> dict[str, str | None]:

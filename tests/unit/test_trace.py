@@ -105,6 +105,17 @@ def test_the_record_names_no_patient_and_no_place_outside_the_project(study, tmp
     assert '".../w.bin"' in text and study_record.LEFT_OUT in text
 
 
+def test_a_file_that_an_identifying_option_names_is_not_named(study):
+    Path("lists").mkdir()
+    Path("lists/patient77.tcia").write_text("x")
+    options = {"manifest": "lists/patient77.tcia", "tables": ["data/cxr/images.csv"]}
+    files = ["lists/patient77.tcia", "data/cxr/images.csv"]
+    job("download/cxr", files, {"downloads/cxr.json": "{}"}, options=options)
+    found = study_record.of_study(study, CONFIG, SEEDS, ["manifest", "patients"], Path("requirements.lock"))
+    assert set(found["jobs"]["download/cxr"]["upstream"]) == {"(left out)", "data/cxr/images.csv"}
+    assert "patient77" not in json.dumps(found)
+
+
 def test_many_upstream_files_are_one_digest(study):
     many = {f"data/cxr/patient{number}.csv": "aa" for number in range(30)}
     assert study_record._few(many) == {"data/cxr (30 files)": study_record.digest_of_all(many.values())}
