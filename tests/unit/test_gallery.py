@@ -81,8 +81,8 @@ def test_what_became_of_maps_is_counted_over_seeds_with_quartiles_of_the_gap(tmp
     gaps = (0.1, 0.2, 0.3, 0.4, 0.5)
     ok = [{"image": f"i{at}", "identity": "completeness", "gap": gap} for at, gap in enumerate(gaps)]
     lost = [
-        {"image": "i7", "status": "failed", "reason": "i7: out of memory"},
-        {"image": "i8", "status": "failed", "reason": "i8: out of memory"},
+        {"image": "i7", "status": "failed", "reason": "i7: no room for ['i7', 'i8']"},
+        {"image": "i8", "status": "failed", "reason": "i8: no room for ['i7', 'i8']"},
         {"image": "i9", "status": "not_applicable", "reason": "no such layer"},
     ]
     paths = [
@@ -94,7 +94,9 @@ def test_what_became_of_maps_is_counted_over_seeds_with_quartiles_of_the_gap(tmp
     row = table.iloc[0]
     assert (row["seeds"], row["images"], row["maps"], row["ok"]) == (2, 8, 9, 6)
     assert (row["failed"], row["not_applicable"], row["all_zero"], row["gaps"]) == (2, 1, 1, 5)
-    assert row["reason"] == "(image): out of memory" and row["identity"] == "completeness"
+    assert (
+        row["reason"] == "(image): no room for ['(image)', '(image)']" and row["identity"] == "completeness"
+    )
     assert (row["gap_low"], row["gap"], row["gap_high"]) == pytest.approx((0.2, 0.3, 0.4))
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +11,7 @@ import pandas as pd
 from sightline import tables
 
 CELL = ["dataset", "model", "condition", "method"]
+WORD = re.compile(r"[^\s'\"()\[\]{},;:]+")
 READ = ["seed", "image", "status", "reason", "identity", "gap", "all_zero"]
 
 
@@ -42,7 +44,7 @@ def _counted(cell: pd.DataFrame) -> dict:
         "maps": len(cell),
         **{name: int(status.get(name, 0)) for name in ("ok", "not_applicable", "failed")},
         "all_zero": int((cell["all_zero"] & (cell["status"] == "ok")).sum()),
-        "reason": _reason(cell[cell["status"] != "ok"]),
+        "reason": _reason(cell[cell["status"] != "ok"], set(cell["image"])),
         "identity": next(iter(cell["identity"].dropna()), None),
         "gaps": len(gaps),
         "gap": middle,
@@ -51,7 +53,12 @@ def _counted(cell: pd.DataFrame) -> dict:
     }
 
 
-def _reason(lost: pd.DataFrame) -> str:
-    told = [str(reason).replace(image, "(image)") for reason, image in zip(lost["reason"], lost["image"])]
-    counts = pd.Series(told, dtype=str).value_counts()
+def _reason(lost: pd.DataFrame, names: Collection[str]) -> str:
+    """The most frequent reason; `names` of images, which errors of a whole batch may quote, are left out."""
+
+    def nameless(found: re.Match) -> str:
+        return "(image)" if found[0] in names else found[0]
+
+    own = [str(reason).replace(image, "(image)") for reason, image in zip(lost["reason"], lost["image"])]
+    counts = pd.Series([WORD.sub(nameless, text) for text in own], dtype=str).value_counts()
     return min(counts.index[counts == counts.max()], default="")
