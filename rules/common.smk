@@ -9,6 +9,7 @@ ROOT = Path(workflow.basedir).parent
 SOURCE = ROOT / "src"
 sys.path.insert(0, str(SOURCE))
 
+from snakemake.jobs import Job
 from snakemake.persistence import PersistenceBase
 
 from sightline import jobs, leases, partitions, provenance, runs, seals, shards, wanted
@@ -30,10 +31,24 @@ from sightline.study.grid import Study
 
 importable_by_jobs(SOURCE)
 
+
+def leave_outputs_to_the_sender():
+    """Let no Snakemake between a cluster and a job remove what a failed job left: it may be a later run's by now.
+
+    The Snakemake that sent the job removes it, if that still lives; what stays has no seal.
+    """
+
+    async def remove_nothing(job, skip_outputs):
+        return None
+
+    Job.cleanup = remove_nothing
+
+
 try:
     study = Study(config, ROOT / "workflow/schemas/config.schema.yaml")
     if not workflow.is_main_process:
         runs.nested()
+        leave_outputs_to_the_sender()
 except SightlineError as error:
     raise WorkflowError(str(error)) from None
 
@@ -41,6 +56,7 @@ except SightlineError as error:
 onstart:
     try:
         runs.begin(f"results/{study.name}")
+        seals.check_standing(standing)
         provenance.keep(Path(f"results/{study.name}"), code_used)
     except SightlineError as error:
         raise WorkflowError(str(error)) from None
@@ -372,7 +388,10 @@ def force_if_stale(stage, wildcards):
     """
     if workflow.is_main_process:
         outputs, params = outputs_of(stage, wildcards), params_of(stage, wildcards)
-        stale = {path for path in outputs if seals.seal_path(path).exists() and seals.why_stale(path, params)}
+        there = {path for path in outputs if Path(path).exists()}
+        # without a seal, too: a job was killed before it came to its end
+        stale = {path for path in there if seals.why_stale(path, params)}
+        standing.update((path, seals.sealed_at(path)) for path in there - stale)
         workflow.dag.forcefiles |= stale or (set(outputs) if seals.changed_sources(outputs[0]) else set())
         if was_finished(outputs, params):
             for output in stage.output:
@@ -386,6 +405,8 @@ def force_if_stale(stage, wildcards):
 fingerprint_of = cache(provenance.fingerprint)
 # fingerprint -> what tells its parts, of every job that was planned
 code_used = {}
+# output that the plan found as it is to be -> when it was sealed
+standing = {}
 
 
 def was_finished(outputs, params):

@@ -301,6 +301,24 @@ def stands(output: Path | str, params: dict[str, Any]) -> bool:
     return True
 
 
+def sealed_at(output: Path | str) -> int | None:
+    """When the seal of `output` was written (ns); None where it has none."""
+    try:
+        return seal_path(output).stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
+
+
+def check_standing(planned: dict[str, int | None]) -> None:
+    """Raise `IntegrityError` where an output was sealed at another time than `planned` (see `sealed_at`)."""
+    for output, sealed_then in planned.items():
+        if sealed_at(output) != sealed_then:
+            raise IntegrityError(
+                f"{output}: a job of an earlier run began to make it while this run was planned; nothing was "
+                "run; start again"
+            )
+
+
 def sealed(folder: Path | str) -> list[Path]:
     """Every output below `folder` that has a seal (there or not), sorted."""
     ending = ".made.json"

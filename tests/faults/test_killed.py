@@ -1,7 +1,9 @@
 """Snakemake killed while its jobs live on, jobs killed, two runs at once: nothing lost, nothing mixed."""
 
+import fcntl
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -140,6 +142,47 @@ def test_two_runs_in_one_folder(project, undisturbed):
         "two Snakemakes started in one folder",
         "the second is started while a job of the first is stopped in its middle",
         "the second refuses (its folder is locked); the first ends as if alone",
+    )
+
+
+def test_what_an_earlier_runs_job_makes_while_the_next_run_is_planned_is_noticed(project, undisturbed):
+    (values,) = project.results.rglob("values.npy")
+    project.forget("scores/cxr/small")
+    with open(project.results / runs.RECORD) as file:  # as a job does while it names its outputs
+        fcntl.flock(file, fcntl.LOCK_SH)
+        process = project.start()
+        until(lambda: process.poll() is not None or "Job stats" in project.said.read_text(), project.said)
+        made_by = seals.made_by(values)
+        values.write_bytes(values.read_bytes()[:-4] + b"\0\0\0\0")
+        seals.seal([values], made_by | {"params": made_by["params"] | {"micro_batch": 2}})
+    assert process.wait(PATIENCE) != 0
+    assert "values.npy: a job of an earlier run began to make it" in project.said.read_text()
+    assert not (project.results / "scores/cxr/small").exists()
+    project.run()
+    assert project.content() == undisturbed.content()
+    record(
+        "Snakemake killed (SIGKILL); its job, with other params, ends while the next run is planned",
+        "the next run is held where it is to enter itself, as by a job that names a file; maps and their "
+        "seal are changed behind its plan",
+        "it begins no job and says so; the run after it makes the maps again, and all equals the undisturbed "
+        "run's",
+    )
+
+
+def test_outputs_without_seals_are_made_again_also_without_snakemakes_records(project, undisturbed):
+    project.edit("study.yaml", "epochs: 3", "epochs: 2")
+    project.forget("models/small")
+    project.run(TARGET, "--until", "train")
+    for output in seals.sealed(project.results / "models/small"):  # as if killed before it sealed them
+        seals.seal_path(output).unlink()
+    project.edit("study.yaml", "epochs: 2", "epochs: 3")
+    shutil.rmtree(project.folder / ".snakemake")
+    project.run()
+    assert project.content() == undisturbed.content()
+    record(
+        "a training killed when its outputs had their names, before their seals; no records of Snakemake's",
+        "a training of 2 epochs ends, its seals and `.snakemake` are deleted, one of 3 is asked for",
+        "its outputs, which no seal vouches for, are made again; all equals the undisturbed run's",
     )
 
 
