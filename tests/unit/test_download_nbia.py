@@ -309,6 +309,13 @@ def test_the_real_manifest_is_read(real):
     assert len(series) == len(set(series)) == 6775
 
 
+@pytest.mark.parametrize("answer", [{"error": "later"}, ["later"], None, 5, [{"SeriesInstanceUID": None}]])
+def test_a_list_of_series_that_is_none_is_said(server, tmp_path, monkeypatch, answer):
+    monkeypatch.setattr(web.Client, "json", lambda client, url: answer)
+    with pytest.raises(DownloadError, match="lists no series of a collection 'CBIS-DDSM'"):
+        download(server, tmp_path, max_images=1)
+
+
 def test_an_unknown_collection_and_a_closed_one(server, tmp_path):
     with pytest.raises(DownloadError, match="no series of a collection 'CBIS'"):
         download(server, tmp_path, collection="CBIS")

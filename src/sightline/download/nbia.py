@@ -290,8 +290,11 @@ def _listing(session: fetching.Session, client: web.Client, collection: str) -> 
     """The archive's list of the collection's series; kept in the folder, so that a second run asks nobody."""
     path = session.folder / f".nbia_{quote(collection, safe='')}.json"
     if not path.exists():
-        found: list[Any] = []
-        session.retried(lambda: found.extend(client.json(_query(client, "getSeries", Collection=collection))))
+        answers: list[Any] = []
+        session.retried(
+            lambda: answers.append(client.json(_query(client, "getSeries", Collection=collection)))
+        )
+        found = [row for row in answers[0] if isinstance(row, dict)] if isinstance(answers[0], list) else []
         rows = [row for row in found if UID.fullmatch(str(row.get("SeriesInstanceUID", "")))]
         if not rows:
             raise DownloadError(
