@@ -184,3 +184,13 @@ def test_an_output_stands_while_its_params_inputs_and_size_are_those_of_its_seal
     one.write_text("eno")
     seals.seal([one], {"params": {}})
     assert not seals.stands(two, {"side": 1})
+
+
+def test_what_was_made_or_taken_away_behind_a_plan_is_named(output):
+    planned = {str(output): seals.sealed_at(output), "none.parquet": seals.sealed_at("none.parquet")}
+    seals.check_standing(planned)
+    seals.seal_path(output).unlink()
+    with pytest.raises(
+        IntegrityError, match=f"{output.name}: a job of an earlier run began to make it.* start again"
+    ):
+        seals.check_standing(planned)
