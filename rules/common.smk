@@ -353,6 +353,7 @@ def size_every_rule():
             # who names a GPU in SLURM's words (gres=gpu:a100:1) has asked for it; one that joins computes nothing
             named = "gpu" in str(stage.resources["gres"].raw) if "gres" in stage.resources else False
             device = stage.resources["device"].raw
+            device = os.environ.get("SIGHTLINE_DEVICE", device) if device == "auto" else device
             sized["gpu"] = 0 if joins or named else study_resources.gpus(device, here)
         stage.resources.update({name: value for name, value in sized.items() if name not in own})
 
