@@ -32,6 +32,7 @@ SILENT_SECONDS = 1800.0  # without a line in the log, after which a job on anoth
 TAIL_BYTES = 20_000
 SHARD = re.compile(rf"_shard/(.*)\.{shards.NAME}$")  # in a job's name
 TRACEBACK = "Traceback (most recent call last)"
+FORECAST = "plan_costs"  # a rule that opens the way for new jobs alone: where all stand, nobody asks for it
 LOOKS = 5  # at a folder in which jobs make and remove files
 
 
@@ -191,7 +192,7 @@ def _compare(
             job.state, job.why = "done" if len(there) == len(paths) else "absent", []
     known = {path for one in wanted for path in map(lambda path: below(study, path), one.outputs)}
     for name, job in list(found.items()):
-        if name in asked or job.state in ("damaged", "running"):
+        if name in asked or job.state in ("damaged", "running") or job.rule == FORECAST:
             continue
         if known.intersection(job.paths):  # a seal of before, which does not name its job
             del found[name]

@@ -259,6 +259,12 @@ def test_shards_of_a_stage_that_was_joined_are_not_counted(study):
     assert state(states.of_study(study, asked))[shard.format(1)] == "to do"
 
 
+def test_the_forecast_of_costs_is_done_although_nobody_asks_for_it_any_more(study):
+    with jobs.recorded([], [STUDY / "costs.parquet"], {"code": "c"}, [STUDY / "logs/plan_costs.log"]):
+        (STUDY / "costs.parquet").write_text("costs")
+    assert state(states.of_study(study, [wanted("summarise")]))["plan_costs"] == "done"
+
+
 def test_what_was_made_since_the_workflow_was_asked_is_done(study):
     found = states.of_study(study, [wanted("score/cxr.a", True, why=("missing",))])
     assert state(found)["score/cxr.a"] == "done"
