@@ -16,8 +16,11 @@ ACCEPTED: dict[str, str] = {}
 SECONDS = 150  # no longer than that for an answer
 
 
-def verdict(printed: str, accepted: Collection[str] = ()) -> tuple[int, str]:
-    """Exit status and what to tell, from what pip-audit printed as JSON ("" or anything else: it failed)."""
+def verdict(printed: str, accepted: Collection[str] = (), complained: str = "") -> tuple[int, str]:
+    """Exit status and what to tell, from what pip-audit printed as JSON ("" or anything else: it failed).
+
+    `complained`: what it said beside that, whose last line is told where it failed.
+    """
     try:
         found = json.loads(printed)["dependencies"]
         known = [one for one in found if "skip_reason" not in one]
@@ -28,7 +31,8 @@ def verdict(printed: str, accepted: Collection[str] = ()) -> tuple[int, str]:
             for one in known
         }
     except (ValueError, LookupError, TypeError):
-        return 0, "audit skipped: no database of vulnerabilities is reachable from here"
+        last = f" ({complained.strip().splitlines()[-1]})" if complained.strip() else ""
+        return 0, f"audit skipped: no database of vulnerabilities is reachable from here{last}"
     if not known:
         return (
             0,
@@ -49,7 +53,7 @@ def audit(uv: str) -> tuple[int, str]:
         done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
     except (OSError, subprocess.TimeoutExpired) as error:
         return 0, f"audit skipped: {type(error).__name__}"
-    return verdict(done.stdout, ACCEPTED)
+    return verdict(done.stdout, ACCEPTED, done.stderr)
 
 
 if __name__ == "__main__":

@@ -37,6 +37,7 @@ def test_nothing_audited_is_not_called_safe():
 def test_no_answer_is_a_word_and_no_failure(printed):
     status, text = audit.verdict(printed)
     assert status == 0 and text.startswith("audit skipped: no database")
+    assert audit.verdict(printed, complained="a\nno such option\n")[1] == f"{text} (no such option)"
 
 
 def test_without_uv_it_is_a_word():
