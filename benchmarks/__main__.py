@@ -28,9 +28,7 @@ NAMES = (
     "dicom",
     "demo",
     "dry_run",
-    "scale",
 )
-APART = ("scale",)  # half an hour: only where it is named
 RULE = "\n---\n"
 
 
@@ -38,12 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "names",
-        nargs="*",
-        metavar="name",
-        help=f"some of {', '.join(NAMES)}; none: all but {', '.join(APART)}",
-    )
+    parser.add_argument("names", nargs="*", metavar="name", help=f"some of {', '.join(NAMES)}; none: all")
     parser.add_argument("--quick", action="store_true", help="fewer repeats (demo and dry_run: the same)")
     parser.add_argument(
         "--page", type=Path, help="a page whose table, below its line of dashes, gets these rows"
@@ -55,7 +48,7 @@ def main() -> None:
     quick = ", quick" if arguments.quick else ""
     machine = f"{measuring.machine()}{quick}"
     rows: dict[str, list[Row]] = {}
-    for name in arguments.names or [name for name in NAMES if name not in APART]:
+    for name in arguments.names or NAMES:
         print(f"\n## {name} (load {measuring.load()})", flush=True)
         rows[name] = importlib.import_module(f"benchmarks.{name}").run(arguments.quick)
         if arguments.page:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,17 +71,20 @@ HEAD = ("benchmark", "what", "measured", "aim", "met")
 WORDS = {True: "yes", False: "no", None: ""}
 
 
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table that reads well as plain text too."""
+    lines = [head, *rows]
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    shown = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths)) + " |" for line in lines
+    ]
+    return "\n".join([shown[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *shown[1:]])
+
+
 def table(rows: dict[str, list[Row]]) -> str:
-    """The rows of each benchmark as one Markdown table that reads well as plain text too."""
-    cells = [
-        HEAD,
-        *((name, r.what, r.measured, r.aim, WORDS[r.ok]) for name, found in rows.items() for r in found),
-    ]
-    widths = [max(map(len, column)) for column in zip(*cells)]
-    lines = [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths)) + " |" for line in cells
-    ]
-    return "\n".join([lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]])
+    """The rows of each benchmark as one Markdown table."""
+    cells = [(name, r.what, r.measured, r.aim, WORDS[r.ok]) for name, found in rows.items() for r in found]
+    return markdown(HEAD, cells)
 
 
 def rows_of(text: str) -> dict[str, list[Row]]:

@@ -1,5 +1,7 @@
 """The chest study on tables of MIMIC-CXR's, REFLACX's and CheXmask's full size, and what all of it costs.
 
+    PYTHONPATH=src python -m benchmarks.scale [--quick] [--page docs/scale.md]
+
 Every stage runs on tables of an eighth, a quarter, a half and all of the releases' size, in a process of its
 own: CPU seconds and peak memory, and the slope of log(seconds) over log(size), by which a step that is not
 linear is seen. Then what one picture, one training pass and one map cost here, and what that makes of studies
@@ -8,10 +10,12 @@ of 1, 10 and 100 times the size (docs/scale.md has the formulas). Takes half an 
 
 from __future__ import annotations
 
+import argparse
 import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
@@ -19,15 +23,29 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import full_size_stages as stages
+from benchmarks import scale_page
 from benchmarks.full_size_stages import Spent
-from benchmarks.measuring import Row, below, cpu_seconds
+from benchmarks.measuring import cpu_seconds, machine
+from benchmarks.scale_page import Cost, Measured
+from sightline import preparation, tables
+from sightline.datasets import dataset
 
 SHARES, QUICK = (0.125, 0.25, 0.5, 1.0), (0.0078125, 0.015625, 0.03125)
-TIMES = (1, 10, 100)
-GIGABYTES, SLOPE = 8.0, 1.2
+# what a stage's size counts; `write_scores` draws scores and is no stage of the study
+OF = {
+    "read_dataset": "images",
+    "render_gaze": "readings",
+    "render_regions": "films",
+    "average_references": "films",
+    "plan_costs": "films kept",
+    "summarise": "rows of scores",
+}
+REFERENCES = ("render_gaze", "render_regions", "average_references")
+PLANNED = ("cxr_gaze", "mammography")
 FILM = (3056, 2544)
 FILMS, REPEATS = 4, 3
-HOUR = 3600.0
+HOUR, GIGABYTE = 3600.0, 1e9
+GPU = 1e3  # images that a GPU trains in a second: assumed
 
 
 def slope(sizes: list[float], seconds: list[float]) -> float:
@@ -51,22 +69,17 @@ def measured(folder: Path, shares: tuple[float, ...]) -> dict[str, list[Spent]]:
     return found
 
 
-def stage_rows(found: dict[str, list[Spent]]) -> list[Row]:
-    """Time, memory and slope of every stage."""
+def stages_measured(found: dict[str, list[Spent]]) -> list[Measured]:
+    """Time, memory and slope of every stage at the largest size."""
     rows = []
-    for name, spent in found.items():
-        if name == "write_scores":  # made up here, no stage of the study
-            continue
-        last = spent[-1]
-        what = f"{name} of {last.size:,}: {last.seconds:.0f} CPU s, memory"
-        rows.append(below(what, last.gigabytes, GIGABYTES, "GB"))
-        exponent = slope([one.size for one in spent], [one.seconds for one in spent])
-        what = f"{name}: slope of log(CPU s) over log(size), {len(spent)} sizes"
-        rows.append(Row(what, f"{exponent:.2f}", f"below {SLOPE:g}", exponent < SLOPE))
+    for name, counted in OF.items():
+        last, sizes = found[name][-1], [one.size for one in found[name]]
+        exponent = slope(sizes, [one.seconds for one in found[name]])
+        rows.append(Measured(name, f"{last.size:,} {counted}", last.seconds, last.gigabytes, exponent))
     return rows
 
 
-def planned(config: str, tables: Path | None = None) -> tuple[int, float]:
+def planned(config: str, data: Path | None = None) -> tuple[int, float]:
     """Jobs of a study of `config/` and CPU seconds until Snakemake has planned them, nothing being there."""
     import resource
 
@@ -78,11 +91,11 @@ def planned(config: str, tables: Path | None = None) -> tuple[int, float]:
         for name in demo.COPIED:
             copy = shutil.copytree if (demo.ROOT / name).is_dir() else shutil.copy
             copy(demo.ROOT / name, folder / name)
-        if tables is None:
+        if data is None:
             dry_run.empty_tables(folder, folder / f"config/{config}.yaml")
         else:
             (folder / "data").mkdir(exist_ok=True)
-            (folder / "data" / stages.DATASET).symlink_to(tables.resolve())
+            (folder / "data" / stages.DATASET).symlink_to(data.resolve())
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run(
             demo.snakemake("--cores", "2", "--dry-run", "--configfile", f"config/{config}.yaml"),
@@ -103,8 +116,6 @@ def planned(config: str, tables: Path | None = None) -> tuple[int, float]:
 
 def of_picture(folder: Path) -> tuple[float, float]:
     """CPU seconds to prepare a film of the usual size, and the bytes that its store holds."""
-    from sightline import preparation
-
     random, rows = np.random.default_rng(0), []
     folder.mkdir(parents=True)
     for at in range(FILMS):
@@ -166,55 +177,56 @@ def of_training() -> dict[str, float]:
 # ---- what that makes of the study
 
 
-def cost_rows(folder: Path, found: dict[str, list[Spent]], share: float) -> list[Row]:
-    """Jobs, CPU hours, storage and memory of the study at 1, 10 and 100 times the size."""
-    from sightline import tables
+def costs(folder: Path, found: dict[str, list[Spent]], share: float, jobs: int) -> list[Cost]:
+    """What each stage costs at full size, in a study of so many `jobs`; `folder` has `share` of that size."""
+    whole = {name: spent[-1].seconds / share / HOUR for name, spent in found.items()}
+    memory = {name: grown(spent, share) for name, spent in found.items()}
+    read, drawn = (stages.at(folder, name) for name in dataset.table_names()), (folder / "made").glob("*.npy")
+    largest = max((memory[name] for name in REFERENCES), key=sum)
+    averaged = sum(whole[name] for name in REFERENCES)
+    rows = [
+        Cost(
+            "read_dataset", 1, whole["read_dataset"], None, memory["read_dataset"], _gigabytes(read) / share
+        ),
+        Cost(", ".join(REFERENCES), len(REFERENCES), averaged, None, largest, _gigabytes(drawn) / share),
+        Cost("plan_costs", 1, whole["plan_costs"], memory=memory["plan_costs"]),
+        *computed(folder, share),
+        Cost("summarise", 1, whole["summarise"], memory=memory["summarise"]),
+    ]
+    rest = jobs - sum(cost.jobs for cost in rows)
+    return [*rows, Cost("checks, baselines, classification, figures, page", rest)]
 
+
+def computed(folder: Path, share: float) -> list[Cost]:
+    """prepare, train, attribute and score: what one takes here, by how many there are at full size."""
     chosen = stages.study()
-    images = tables.read("images", stages.at(folder, "images"))
+    images, plan = (tables.read(name, stages.at(folder, name)) for name in ("images", "planned_costs"))
     films, trained = (len(one) / share for one in (images, images[images["split"] == "train"]))
     evaluated = images["evaluated"].sum() / share
     readings = sum(len(chosen.readings_of(cell.method)) for cell in chosen.scored_cells)
-    epochs = {name: chosen.recipe_of(name)["epochs"] for name in chosen.models}
-    plan = tables.read("planned_costs", stages.at(folder, "planned_costs"))
     picture, stored = of_picture(folder / "films")
     one_map, passes = of_map(), of_training()
     seeds = {name: sum(model == name for model, _ in chosen.trained) for name in chosen.models}
-    whole = {name: spent[-1].seconds / share for name, spent in found.items()}
-    references = ("render_gaze", "render_regions", "average_references")
-    trainings = sum(seeds[name] * epochs[name] for name in seeds) * trained
-    hours = {
-        "read_dataset": (1, whole["read_dataset"]),
-        "prepare": (1, films * picture),
-        "train": (sum(seeds.values()), sum(seeds[n] * epochs[n] * trained * passes[n] for n in seeds)),
-        "attribute": (len(chosen.cells), plan["seconds"].sum() / share),
-        "references": (len(references), sum(whole[name] for name in references)),
-        "score": (len(chosen.scored_cells), readings * evaluated * one_map),
-        "summarise": (1, whole["summarise"]),
-    }
+    seen = {name: seeds[name] * chosen.recipe_of(name)["epochs"] * trained for name in chosen.models}
     print(f"  a film: {picture:.3f} s, {stored:.0f} bytes; a map and reading: {1e3 * one_map:.1f} ms")
     print("  a training pass: " + ", ".join(f"{name} {1e3 * one:.1f} ms" for name, one in passes.items()))
-    print(f"  {trainings:.3g} training passes of one image; {films:.0f} films, {trained:.0f} train")
-    rows = [
-        Row(f"cost of {name}, {jobs} job(s): CPU h at 1, 10, 100 times", _times(seconds / HOUR))
-        for name, (jobs, seconds) in hours.items()
+    print(f"  {sum(seen.values()):.3g} training passes of an image; {films:.0f} films, {trained:.0f} train")
+    learning = sum(seen[name] * passes[name] for name in seen) / HOUR
+    explaining, maps = (plan[name].sum() / share for name in ("seconds", "storage_bytes"))
+    scored = _gigabytes((folder / "scores").glob("*")) / share
+    return [
+        Cost("prepare", 1, films * picture / HOUR, storage=films * stored / GIGABYTE),
+        Cost("train", sum(seeds.values()), learning, sum(seen.values()) / GPU / HOUR),
+        Cost("attribute", len(chosen.cells), explaining / HOUR, storage=maps / GIGABYTE),
+        Cost("score", len(chosen.scored_cells), readings * evaluated * one_map / HOUR, storage=scored),
     ]
-    passing = trainings / 1e3 / HOUR
-    rows.append(Row("training on a GPU at 1,000 images/s (assumed, not measured): GPU h", _times(passing)))
-    sizes = {
-        "prepared pixels": films * stored,
-        "maps": plan["storage_bytes"].sum() / share,
-        "references": sum(path.stat().st_size for path in (folder / "made").glob("*.npy")) / share,
-        "scores": sum(path.stat().st_size for path in (folder / "scores").glob("*")) / share,
-    }
-    rows += [Row(f"storage of {name}: GB at 1, 10, 100 times", _times(b / 1e9)) for name, b in sizes.items()]
-    for name, spent in found.items():
-        if name != "write_scores" and len(spent) > 1:
-            rows.append(Row(f"memory of {name}: GB at 1, 10, 100 times", _times(*_grown(spent, share))))
-    return rows
 
 
-def _grown(spent: list[Spent], share: float) -> tuple[float, float]:
+def _gigabytes(files: Iterable[Path]) -> float:
+    return sum(file.stat().st_size for file in files) / GIGABYTE
+
+
+def grown(spent: list[Spent], share: float) -> tuple[float, float]:
     """Gigabytes that grow with the size, at full size, and those that do not, by the two largest sizes."""
     less, more = spent[-2:]
     each = max(0.0, (more.gigabytes - less.gigabytes) / (more.size - less.size))
@@ -222,25 +234,32 @@ def _grown(spent: list[Spent], share: float) -> tuple[float, float]:
     return growing / share, more.gigabytes - growing
 
 
-def _times(growing: float, fixed: float = 0.0) -> str:
-    return " / ".join(_number(times * growing + fixed) for times in TIMES)
-
-
-def _number(value: float) -> str:
-    """Three digits that count, thousands apart."""
-    rounded = float(f"{value:.3g}")
-    return f"{rounded:,.0f}" if rounded >= 100 else f"{rounded:g}"
-
-
-def run(quick: bool) -> list[Row]:
+def measure(quick: bool) -> tuple[list[Measured], list[Cost]]:
     """Every stage's time, memory and slope, the planning of two studies, and what the whole study costs."""
     shares = QUICK if quick else SHARES
     print(f"shares of the full size: {', '.join(map(str, shares))}; CPU time of one thread, once")
     with tempfile.TemporaryDirectory(prefix="sightline-scale-") as place:
         folder = Path(place)
         found = measured(folder, shares)
-        rows = stage_rows(found)
-        for config, tables in (("cxr_gaze", folder / "largest"), ("mammography", None)):
-            jobs, seconds = planned(config, tables)
-            rows.append(Row(f"planning {jobs} jobs of config/{config}.yaml", f"{seconds:.0f} CPU s"))
-        return rows + cost_rows(folder / "largest", found, shares[-1])
+        rows, jobs = stages_measured(found), {}
+        for config in PLANNED:
+            jobs[config], seconds = planned(config, folder / "largest" if config == "cxr_gaze" else None)
+            rows.append(Measured(f"planning config/{config}.yaml", f"{jobs[config]:,} jobs", seconds))
+        return rows, costs(folder / "largest", found, shares[-1], jobs["cxr_gaze"])
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="benchmarks.scale", description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="thirty-second parts of the full size")
+    parser.add_argument("--page", type=Path, help="a page with the two marks between which the tables go")
+    arguments = parser.parse_args()
+    quick = f", shares of at most {QUICK[-1]:g}" if arguments.quick else ""
+    text = scale_page.made(f"{machine()}{quick}", *measure(arguments.quick))
+    print(f"\n{text}")
+    if arguments.page:
+        scale_page.write(arguments.page, text)
+
+
+if __name__ == "__main__":
+    main()
