@@ -19,7 +19,7 @@ def summarise(inputs, outputs, chosen: dict, seed: int) -> None:
         return rows[rows["center_bias"].isin(["", chosen["primary_center_bias"]])]
 
     families = [
-        comparisons.compare(primary(files.rows(comparisons.sides(pairs))), pairs, family, options=options)
+        comparisons.compare(files.rows(comparisons.sides(pairs), primary), pairs, family, options=options)
         for family, pairs in jobs.progress(chosen["comparisons"].items(), None, "families of comparisons")
     ]
     compared = pd.concat(families, ignore_index=True) if families else tables.empty("comparisons")

@@ -56,14 +56,18 @@ class Files:
                 members.append((set(keys).union(*(of for of, _ in joined)), [*files, path]))
         return [paths for _, paths in members]
 
-    def rows(self, wanted: Collection[tuple[str, str]]) -> pd.DataFrame:
-        """The rows of these (method, condition), of all models, in the files' order."""
+    def rows(
+        self,
+        wanted: Collection[tuple[str, str]],
+        kept: Callable[[pd.DataFrame], pd.DataFrame] = lambda rows: rows,
+    ) -> pd.DataFrame:
+        """The rows of these (method, condition), of all models, by file; of each file those `kept`."""
         frames = [tables.empty("scores")]
         for path, keys in self.keys.items():
             if {(method, condition) for _, _, condition, method in keys} & set(wanted):
                 rows = tables.read("scores", path)
                 there = pd.MultiIndex.from_frame(rows[["method", "condition"]]).isin(list(wanted))
-                frames.append(rows[there])
+                frames.append(kept(rows[there]))
         return pd.concat(frames[1:] or frames, ignore_index=True)
 
 

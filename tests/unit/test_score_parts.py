@@ -103,6 +103,10 @@ def test_comparisons_need_their_own_sides_alone(study):
     assert comparisons.sides(pairs) == {("gradcam", "clean"), ("gradcam", "random")}
     own = score_parts.Files.of(paths).rows(comparisons.sides(pairs))
     assert set(own["method"]) == {"gradcam"}
+    some = score_parts.Files.of(paths).rows(comparisons.sides(pairs), lambda part: part[part["seed"] == 0])
+    pd.testing.assert_frame_equal(
+        some.reset_index(drop=True), own[own["seed"] == 0].reset_index(drop=True), check_exact=True
+    )
     pd.testing.assert_frame_equal(
         comparisons.compare(own, pairs, "f", options=OPTIONS),
         comparisons.compare(rows, pairs, "f", options=OPTIONS),
