@@ -139,6 +139,8 @@ def test_a_path_that_leaves_the_folder_costs_its_film_alone(real, tmp_path, fold
     [
         ("cxr_kermany_pediatric", "kermany", "metadata.csv", "label", "VIRUS", ["NORMAL or PNEUMONIA"]),
         ("cxr_kermany_pediatric", "kermany", "metadata.csv", "split", "val", ["train or test"]),
+        ("cxr_kermany_pediatric", "kermany", "metadata.csv", "image", "", ["a file's name"]),
+        ("cxr_covid_open", "covid_cxr", "metadata.csv", "image", "a/", ["a file's name"]),
         ("cxr_kermany_pediatric", "kermany", "metadata.csv", "width", "wide", ["number of pixels"]),
         ("cxr_kermany_pediatric", "kermany", "metadata.csv", "width", "640.5", ["a whole number of pixels"]),
         ("gaze_andersson_images", "andersson", "trials.csv", "screen_w_px", "", ["a whole number of pixels"]),

@@ -39,6 +39,7 @@ def read(root: Path, dataset: str, folder: str = "") -> Dataset:
     table = upstream.read_csv(
         path, ["image", "width", "height", "lung_mask", "patientid", "finding", "view"], root
     )
+    upstream.require_text(path, table["image"], r".*[^/]", "a file's name", root)
     upstream.require_unique(path, table["image"], root)
     image = _names(table["image"])
     images = pd.DataFrame(

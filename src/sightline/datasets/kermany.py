@@ -44,6 +44,7 @@ def read(root: Path, dataset: str, folder: str = "", validation_share: float = 0
     """
     path = root / folder / "metadata.csv"
     table = upstream.read_csv(path, COLUMNS, root)
+    upstream.require_text(path, table["image"], r".*[^/]", "a file's name", root)
     upstream.require_unique(path, table["image"], root)
     upstream.require_text(path, table["split"], "train|test", "train or test", root)
     upstream.require_text(path, table["label"], "|".join(CLASSES), " or ".join(CLASSES), root)
