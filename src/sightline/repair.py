@@ -38,14 +38,16 @@ def unknown(study: Path) -> list[str]:
 def repair(study: Path) -> dict[str, str]:
     """Remove what `findings` lists, with seals and costs, and return it.
 
-    Raises `SightlineError` where a job of the study runs: it would read what is removed.
+    Raises `SightlineError` where a job of the study runs, or may run on another host: it would read what is
+    removed.
     """
-    running = [job for job in states.of_study(study) if job.state == "running"]
-    if running:
-        raise SightlineError(
-            f"{study}: {running[0].name} is running ({running[0].why[0]}); nothing was removed; end that run "
-            "first, or wait for it"
-        )
+    for path, mark in marks.found(study):
+        if (alive := marks.alive(mark)) is not False:
+            known = "" if alive else f"; if it is known to be no more, remove {path}"
+            raise SightlineError(
+                f"{study}: {mark.job} is running (process {mark.pid} on {mark.host}); nothing was removed; "
+                f"end that run first, or wait for it{known}"
+            )
     found = findings(study)
     for path in found:
         remove(study / path)

@@ -200,6 +200,15 @@ def test_nothing_is_removed_while_a_job_runs(study):
     assert bytes_of(study) == before
 
 
+def test_nothing_is_removed_while_a_job_elsewhere_may_run_however_silent(study, monkeypatch):
+    mark(study, 1, "another host")
+    (study / "scores/.a.parquet.1-0.part").write_text("ha")
+    monkeypatch.setattr(states, "SILENT_SECONDS", -1.0)
+    with pytest.raises(SightlineError, match=r"known to be no more, remove results/s/scores/\.a\.parquet"):
+        repair.repair(study)
+    assert (study / "scores/.a.parquet.1-0.part").exists()
+
+
 def test_a_job_elsewhere_runs_until_it_is_silent_for_long(study, monkeypatch):
     mark(study, 1, "another host")
     found = {job.name: job for job in states.of_study(study)}["score/cxr.a"]
