@@ -28,13 +28,18 @@ def publish(part: Path, path: Path | str) -> None:
 
     Raises `runs.Superseded` where the results belong to a later run than this job's.
     """
-    descriptor = os.open(part, os.O_RDONLY)
+    to_disk(part)
+    with runs.owned():
+        os.replace(part, path)
+
+
+def to_disk(path: Path) -> None:
+    """Wait until the content of the file `path` is on the disk, where its name may come before it."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    with runs.owned():
-        os.replace(part, path)
 
 
 @contextlib.contextmanager

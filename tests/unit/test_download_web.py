@@ -173,6 +173,17 @@ def test_another_version_is_not_joined_to_the_old_one(tmp_path):
     assert (tmp_path / "sub/file").read_bytes() == b"b" * 100_000
 
 
+def test_a_file_is_on_the_disk_before_it_has_its_name(server, tmp_path, monkeypatch):
+    written = []
+
+    def noted(descriptor):
+        assert not (tmp_path / "sub/file").exists()
+        written.append(os.fstat(descriptor).st_size)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    assert bring(server, tmp_path) == {} and written == [len(BODY)]
+
+
 def test_a_kill_as_another_version_begins_joins_nothing(tmp_path, monkeypatch):
     versions, write = [b"a" * 100_000, b"b" * 100_000], Path.write_text
 

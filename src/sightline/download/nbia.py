@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from sightline import dicom
+from sightline import dicom, publishing
 from sightline.download import archives, fetching, upstream_tables, web
 from sightline.download.asked import Asked, Found
 from sightline.errors import DatasetError, DownloadError
@@ -178,6 +178,7 @@ def _move(files: list[Path], folder: Path) -> None:
         )
     folder.mkdir(parents=True, exist_ok=True)
     for one in files:
+        publishing.to_disk(one)
         one.replace(folder / one.name)
 
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sightline import addresses
+from sightline import addresses, publishing
 
 AGENT = "Sightline"
 CHUNK = 1 << 18  # bytes read at once
@@ -291,6 +291,7 @@ def _strong_validator(headers: Any) -> str:
 
 
 def settle(part: Path, path: Path) -> None:
-    """Give a file that is whole and right its name."""
+    """Give a file that is whole and right its name, once it is on the disk."""
+    publishing.to_disk(part)
     os.replace(part, path)
     discard(part)
