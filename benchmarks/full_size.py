@@ -2,10 +2,11 @@
 
     PYTHONPATH=src python -m benchmarks.full_size FOLDER [--share 0.125]
 
-Sizes are the releases': MIMIC-CXR-JPG 2.1.0 (377,110 images of 65,379 subjects; splits and views exactly,
-labels about as Johnson et al. 2019, arXiv 1901.07042, count them), REFLACX 1.0.0 (2,616 films, 3,032
-readings with gaze; here each film is another subject's) and CheXmask 1.0.0 (a row for each frontal film).
-How many films a study and how many studies a subject has is Poisson's here and longer-tailed there.
+Sizes are the releases': MIMIC-CXR-JPG 2.1.0 (377,110 images of 227,835 studies and 65,379 subjects, 227,827
+studies with a row of labels; splits and views exactly, labels about as Johnson et al. 2019, arXiv 1901.07042,
+count them), REFLACX 1.0.0 (2,616 films, 3,032 readings with gaze; here each film is another subject's) and
+CheXmask 1.0.0 (a row for each frontal film). How many films a study and how many studies a subject has is
+Poisson's here and longer-tailed there.
 `sightline.phantom` draws a film and what is on it one by one, which pictures need; this draws columns.
 """
 

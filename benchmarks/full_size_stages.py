@@ -31,6 +31,7 @@ class Spent:
 
 def spent(stage: Callable[..., int], folder: Path, **options: object) -> Spent:
     """Run `stage(folder, **options)` in a fresh process. Raises `ChildProcessError` where it fails."""
+    os.environ["OMP_NUM_THREADS"] = "1"  # here: the process has loaded its libraries when it could set it
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_run, args=(stage, folder, options, theirs))
@@ -49,7 +50,6 @@ def spent(stage: Callable[..., int], folder: Path, **options: object) -> Spent:
 def _run(
     stage: Callable[..., int], folder: Path, options: dict, answer: multiprocessing.connection.Connection
 ) -> None:
-    os.environ["OMP_NUM_THREADS"] = "1"
     start = time.process_time()
     size = stage(folder, **options)
     seconds = time.process_time() - start
