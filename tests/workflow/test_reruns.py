@@ -121,6 +121,17 @@ def test_jobs_share_the_gpus_of_the_machine(project, tmp_path, monkeypatch):
     assert found["train"] == ["1"] and found["attribute"] == ["0"] and found["score"] == []
 
 
+def test_a_job_that_joins_or_whose_gpu_is_named_in_slurms_words_takes_none_of_the_machines(
+    project, monkeypatch
+):
+    project.edit("study.yaml", "max_skipped: 0.3", "max_skipped: 0.3, shards: {attribute: 2}")
+    monkeypatch.setenv("SIGHTLINE_DEVICE", "cuda")
+    done = project.snakemake("--dry-run", "--forcerun", "train", "--set-resources", "train:gres=gpu:a100:1")
+    planned = (done.stdout + done.stderr).split("\nrule ")[1:]
+    found = {job.partition(":")[0]: re.findall(r"[ ,]gpu=(\d)", job) for job in planned}
+    assert (found["train"], found["attribute_shard"], found["attribute"]) == (["0"], ["1"], ["0"])
+
+
 def test_a_recipe_reruns_what_it_enters(project):
     project.edit("study.yaml", "epochs: 1", "epochs: 2")
     assert _rules(project.would_run()) == {*TRAINING, *EXPLAINING, "report"}
