@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from sightline import runs
+from tests.faults.conftest import TARGET
 from tests.faults.record import record
 
 MAPS = "maps/cxr/small/seed0/clean/gradient"
@@ -63,6 +64,27 @@ def test_who_reads_a_damaged_output_names_it(how, project, undisturbed):
         + ", its times left; what came of it is deleted",
         "the job that reads it stops and names it; after it is deleted, the next run's results equal the "
         "undisturbed run's",
+    )
+
+
+@pytest.mark.parametrize("how", [flipped, truncated], ids=lambda how: how.__name__)
+def test_who_joins_a_damaged_shard_names_it(how, project, undisturbed):
+    project.edit("study.yaml", "max_skipped: 0.3", "max_skipped: 0.3, shards: 2")
+    project.forget("maps/cxr")
+    project.run(TARGET, "--until", "attribute_shard", "--notemp")
+    shard = max(project.results.glob(f"{MAPS}/shards/*/values.npy"))
+    damage(shard, how)
+    said = project.run(fails=True)
+    assert f"{shard.parent.name}/values.npy" in said and "run again" in said
+    assert not (project.results / MAPS / "values.npy").exists()
+    shard.unlink()  # what the message says
+    project.run()
+    assert project.content() == undisturbed.content() and project.left_over() == []
+    record(
+        f"a shard's output was {how.__name__} (the maps of half the images) before the shards were joined",
+        "two shards are made (`limits.shards`), one is damaged, its times left",
+        "the job that joins them stops and names it; after it is deleted, the next run's results equal those "
+        "of the undisturbed run, which was not cut into shards",
     )
 
 
