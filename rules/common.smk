@@ -389,10 +389,10 @@ def force_if_stale(stage, wildcards):
     """
     if workflow.is_main_process:
         outputs, params = outputs_of(stage, wildcards), params_of(stage, wildcards)
-        there = {path for path in outputs if Path(path).exists()}
-        # without a seal, too: a job was killed before it came to its end
-        stale = {path for path in there if seals.why_stale(path, params)}
-        standing.update((path, seals.sealed_at(path)) for path in there - stale)
+        # with a seal alone it was deleted; without one its job was killed before it came to its end
+        begun = {path for path in outputs if Path(path).exists() or seals.seal_path(path).exists()}
+        stale = {path for path in begun if seals.why_stale(path, params)}
+        standing.update((path, seals.sealed_at(path)) for path in begun - stale)
         workflow.dag.forcefiles |= stale or (set(outputs) if seals.changed_sources(outputs[0]) else set())
         if was_finished(outputs, params):
             for output in stage.output:
