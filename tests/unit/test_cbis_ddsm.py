@@ -708,7 +708,7 @@ def test_a_mask_of_another_size_keeps_its_grid_and_is_stretched(tree):
     kinds = {"lesions": {"of": "lesion"}}
     table, values = regions.render(kinds, found.boxes, found.masks, found.images, tree, 1.0)
     at = table["image"].tolist().index("Calc-Test_P_00004_RIGHT_MLO")
-    np.testing.assert_array_equal(values[at], united)
+    np.testing.assert_array_equal(list(values)[at], united)
 
 
 IMAGE = Header("image.dcm", 100, 80)

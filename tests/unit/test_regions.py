@@ -1,6 +1,7 @@
 """Regions: closed forms for boxes, ellipses and hulls; masks as frames' nearest resampling has them."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from sightline import tables
 from sightline.datasets import rle
 from sightline.errors import DatasetError
 from sightline.frames import Frame, resample, scoring_frame
+from sightline.limited import resident_bytes
 from sightline.metrics.localisation import mass_inside
 from sightline.regions import convex_hull, draw_boxes, nearest, read_mask, render, sampled
 from tests.unit import dicom_files
@@ -41,6 +43,7 @@ def masks(*rows: dict) -> pd.DataFrame:
 
 def rendered(kind: dict, boxes_table: pd.DataFrame, masks_table: pd.DataFrame, root=".", scale=1.0):
     rows, values = render({"k": kind}, boxes_table, masks_table, IMAGES, root, scale)
+    values = list(values)
     tables.conform("regions", rows, "test")
     assert [value is None for value in values] == (rows["status"] != "ok").tolist()
     return rows, values
@@ -215,7 +218,19 @@ def test_offsets_count_the_arrays_before():
     )
     assert told == [(2, "images")]
     assert rows["kind"].tolist() == ["y", "y", "z", "z"] and rows["image"].tolist() == ["a", "b", "a", "b"]
-    assert rows["offset"].tolist() == [0, 2400, 4800, 7200] and len(values) == 4
+    assert rows["offset"].tolist() == [0, 2400, 4800, 7200] and len(list(values)) == 4
+
+
+def test_regions_of_many_images_wait_in_little_memory():
+    """Of 100 films each of a megabyte; what is given is what was drawn, whatever the number of pixels."""
+    films = IMAGES.iloc[[0] * 100].assign(image=[f"{at:03}" for at in range(100)], height=999, width=1001)
+    table = boxes(*({"image": image, "xmax": 500.0 + int(image)} for image in films["image"]))
+    before = resident_bytes(os.getpid())
+    rows, values = render({"k": {"of": "finding", "source": "box"}}, table, masks(), films, ".", 1.0)
+    assert resident_bytes(os.getpid()) - before < 0.5 * 100 * 999 * 1001
+    for width, region in zip(range(490, 590), values):
+        assert region.dtype == np.uint8 and region.shape == (999, 1001)
+        assert region.sum() == region[20:40, 10 : 10 + width].sum() == 20 * width
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.5, 0.37, 0.125])
