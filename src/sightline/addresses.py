@@ -9,8 +9,8 @@ from typing import Any
 
 from sightline.errors import ConfigError
 
-# in the name of a parameter that grants access
-SECRET = ("token", "key", "sig", "secret", "passw", "pwd", "credential", "auth")
+# in the name of a parameter that grants access; an author or a keyword does not
+SECRET = re.compile(r"token|key(?!word)|(?<!de)sig|secret|passw|pwd|credential|auth(?!or(?!i))", re.I)
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S*[^\s.,;:!?'\")>\]]")  # in a sentence, too
 
 
@@ -22,7 +22,7 @@ def origin(url: str) -> tuple[str, str, int | None]:
 
 
 def grants_access(url: str) -> bool:
-    """Whether `url` holds a user, a password or a parameter named as one of `SECRET`.
+    """Whether `url` holds a user, a password or a parameter with a name like `SECRET`.
 
     Where it is no address (`https://user:password`), nobody knows: True.
     """
@@ -32,7 +32,7 @@ def grants_access(url: str) -> bool:
         names = [name for name, _ in urllib.parse.parse_qsl(parts.query)]
     except ValueError:
         return True
-    return "@" in parts.netloc or any(word in name.lower() for name in names for word in SECRET)
+    return "@" in parts.netloc or any(map(SECRET.search, names))
 
 
 def checked(url: str) -> str:

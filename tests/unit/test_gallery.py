@@ -81,8 +81,8 @@ def test_what_became_of_maps_is_counted_over_seeds_with_quartiles_of_the_gap(tmp
     gaps = (0.1, 0.2, 0.3, 0.4, 0.5)
     ok = [{"image": f"i{at}", "identity": "completeness", "gap": gap} for at, gap in enumerate(gaps)]
     lost = [
-        {"image": "i7", "status": "failed", "reason": "i7: no room for ['i7', 'i8']"},
-        {"image": "i8", "status": "failed", "reason": "i8: no room for ['i7', 'i8']"},
+        {"image": "film 7", "status": "failed", "reason": "film 7: no room for ['film 7', 'i8']"},
+        {"image": "i8", "status": "failed", "reason": "i8: no room for ['film 7', 'i8']"},
         {"image": "i9", "status": "not_applicable", "reason": "no such layer"},
     ]
     paths = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
@@ -59,6 +60,15 @@ def _reason(lost: pd.DataFrame, names: Collection[str]) -> str:
     def nameless(found: re.Match) -> str:
         return "(image)" if found[0] in names else found[0]
 
-    own = [str(reason).replace(image, "(image)") for reason, image in zip(lost["reason"], lost["image"])]
-    counts = pd.Series([WORD.sub(nameless, text) for text in own], dtype=str).value_counts()
-    return min(counts.index[counts == counts.max()], default="")
+    own = pd.Series(
+        [str(reason).replace(image, "(image)") for reason, image in zip(lost["reason"], lost["image"])],
+        dtype=str,
+    ).value_counts()
+    of_words = sorted((name for name in names if not WORD.fullmatch(name)), key=len, reverse=True)
+    counts: Counter[str] = Counter()
+    for text, count in own.items():
+        for name in of_words:
+            text = text.replace(name, "(image)")
+        counts[WORD.sub(nameless, text)] += count
+    most = max(counts.values(), default=0)
+    return min((text for text, count in counts.items() if count == most), default="")
