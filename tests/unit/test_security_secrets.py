@@ -112,7 +112,9 @@ def test_a_configuration_with_such_an_address_is_refused_before_any_job(url, of_
 
 
 def test_an_address_with_other_parameters_is_not():
-    address = "https://a.org/download/table.csv?version=1&modificationDate=15&api=v2&author=b&keyword=c&design=d"
+    address = (
+        "https://a.org/download/table.csv?version=1&modificationDate=15&api=v2&author=b&keyword=c&design=d"
+    )
     assert addresses.checked(address) == address
     addresses.refuse_secrets({"credit": f"{address} (mail@a.org; see user@host:folder, http://a.org:80)."})
 
