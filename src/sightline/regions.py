@@ -100,10 +100,12 @@ class _Packed:
 
     @staticmethod
     def of(region: np.ndarray) -> _Packed:
+        """A region (H, W) of 0 and 1, packed."""
         share = float(region.mean(dtype=np.float64))
         return _Packed(region.shape, share, zlib.compress(np.packbits(region).tobytes(), 1))
 
     def unpacked(self) -> np.ndarray:
+        """The region (H, W), uint8, as it was."""
         bits = np.frombuffer(zlib.decompress(self.pixels), np.uint8)
         return np.unpackbits(bits, count=int(np.prod(self.shape))).reshape(self.shape)
 
