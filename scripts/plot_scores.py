@@ -1,16 +1,24 @@
 """Scores as intervals, by stratum, by center bias, and spread over images."""
 
+from collections.abc import Iterable
 from pathlib import Path
+
+import pandas as pd
 
 from sightline import jobs, published, regions, tables
 from sightline.figures import center_bias, distributions, intervals, rows, strata, style, words
 from sightline.report import captions, page
 
+
+def scores_at(paths: Iterable[str], place: tuple[str, str]) -> pd.DataFrame:
+    """The scores of one (dataset, reference) in all these files: those of a whole study may be millions."""
+    return pd.concat([rows.at(tables.read("scores", path), place) for path in paths], ignore_index=True)
+
+
 if __name__ == "__main__":
     with jobs.recorded(snakemake.input, snakemake.output, snakemake.params, snakemake.log):
         params, files = snakemake.params, snakemake.input
         summary = tables.read("summary", files.summary)
-        scores = tables.read_all("scores", [*files.scores, *files.baselines])
         areas = regions.mean_areas(tables.read_all("regions", files.regions))
         known = published.figures(params.published) if params.published else None
         everyone = known[known["stratum"] == ""] if params.published else None
@@ -29,7 +37,7 @@ if __name__ == "__main__":
             if kind == "strata":
                 by = {"stratum": about[0], **chosen}
                 return strata.draw(here, known, **by, **everywhere), strata.caption(here, known, **by)
-            spread = rows.at(scores, (dataset, reference))
+            spread = scores_at([*files.scores, *files.baselines], (dataset, reference))
             drawn = distributions.draw(spread, **chosen, **everywhere)
             return drawn, distributions.caption(spread, **chosen)
 
