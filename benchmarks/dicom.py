@@ -18,7 +18,8 @@ from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
 
 from benchmarks.measuring import Row, cpu_seconds, load
-from sightline import preparation, tables
+from sightline import tables
+from sightline.preparing import preparation
 
 SHAPE, SIDE = (4600, 3000), 224
 IMAGES, REPEATS = 8, 3

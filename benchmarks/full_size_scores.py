@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sightline import scoring, tables
+from sightline import tables
 from sightline.outcomes import MapsOf
 from sightline.randomness import generator
 from sightline.schemas import OF_MAP
+from sightline.scores import scoring
 from sightline.study.grid import Study
 
 SUBJECT_SD, IMAGE_SD, UNDEFINED = 0.1, 0.2, 0.01

@@ -147,7 +147,7 @@ def plan_costs(folder: Path) -> int:
     """As scripts/plan_costs.py on one CPU core; how many images the dataset keeps."""
     import torch
 
-    from sightline import forecasting
+    from sightline.explanation import forecasting
     from sightline.study import costs
 
     torch.set_num_threads(1)

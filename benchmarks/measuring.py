@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sightline import leases
+from sightline.running import leases
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,9 @@ from benchmarks import scale_page
 from benchmarks.full_size_stages import Spent
 from benchmarks.measuring import cpu_seconds, machine
 from benchmarks.scale_page import Cost, Measured
-from sightline import preparation, tables
+from sightline import tables
 from sightline.datasets import dataset
+from sightline.preparing import preparation
 
 SHARES, QUICK = (0.125, 0.25, 0.5, 1.0), (0.0078125, 0.015625, 0.03125)
 # what a stage's size counts; `write_scores` draws scores and is no stage of the study
@@ -137,7 +138,7 @@ def of_picture(folder: Path) -> tuple[float, float]:
 def of_map() -> float:
     """CPU seconds to score one reading of one map of a film of one reader, all metrics of the study."""
     from benchmarks.scores import blobs, cam, scaled
-    from sightline import scoring
+    from sightline.scores import scoring
 
     chosen, random = stages.study(), np.random.default_rng(0)
     scale, native = chosen.config["scores"]["scale"], FILM

@@ -8,8 +8,9 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.measuring import Row, at_least, below, medians
-from sightline import frames, scoring
-from sightline.scoring import GazeReference
+from sightline import frames
+from sightline.scores import scoring
+from sightline.scores.scoring import GazeReference
 
 NATIVE, SCALE, REPEATS, CASES = (3056, 2544), 0.125, 7, 50
 NAMES = ("ncc", "sncc", "auc", "sauc")

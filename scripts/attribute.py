@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from sightline import collected, jobs, shards, tables
+from sightline import collected, shards, tables
 from sightline.attribution import store
 from sightline.attribution.maps import Explanation
-from sightline.explaining import Cell, Files, Setting
-from sightline.limited import Ended, Limits
+from sightline.explanation.explaining import Cell, Files, Setting
 from sightline.models import device
+from sightline.running import jobs
+from sightline.running.limited import Ended, Limits
 from sightline.shards import WHOLE, Shard
 
 

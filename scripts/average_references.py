@@ -1,6 +1,7 @@
 """Average the gaze, and regions that ask for it, after registering the images' boxes; place it on images."""
 
-from sightline import arrays, center_bias, jobs, tables
+from sightline import arrays, center_bias, tables
+from sightline.running import jobs
 
 
 def place(inputs, params):

@@ -2,9 +2,10 @@
 
 import json
 
-from sightline import jobs, publishing, tables
+from sightline import publishing, tables
 from sightline.datasets import leaks
-from sightline.preparation import check_inputs
+from sightline.preparing.preparation import check_inputs
+from sightline.running import jobs
 
 if __name__ == "__main__":
     with jobs.recorded(snakemake.input, snakemake.output, snakemake.params, snakemake.log):

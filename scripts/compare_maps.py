@@ -1,12 +1,13 @@
 """Compare the maps of one dataset with each other, as one agreement of the configuration says."""
 
-from sightline import jobs, tables
+from sightline import tables
 from sightline.agreement import agree, pairs
 from sightline.attribution.condition import Condition
 from sightline.frames import scoring_frame, shown
 from sightline.outcomes import MapsOf
 from sightline.prepared import open_places
-from sightline.saliency import Saliency, part_seen, within
+from sightline.running import jobs
+from sightline.scores.saliency import Saliency, part_seen, within
 
 
 def showing(inputs, params, cells: list[MapsOf]):

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from sightline import jobs, seals
 from sightline.download import run
 from sightline.download.asked import Asked
 from sightline.download.fetching import Manners
+from sightline.running import jobs, seals
 
 if __name__ == "__main__":
     with jobs.recorded(snakemake.input, snakemake.output, snakemake.params, snakemake.log):

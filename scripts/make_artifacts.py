@@ -1,9 +1,10 @@
 """Make what describes a model or a dataset as a whole: one artefact of one model, seed and dataset."""
 
-from sightline import describing, jobs
 from sightline.attribution import artifact
-from sightline.explaining import Cell, Files, Setting
+from sightline.explanation import describing
+from sightline.explanation.explaining import Cell, Files, Setting
 from sightline.models import device
+from sightline.running import jobs
 
 if __name__ == "__main__":
     with jobs.recorded(snakemake.input, snakemake.output, snakemake.params, snakemake.log):

@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from sightline import jobs, modules, publishing, runs, seals
+from sightline import modules, publishing, runs
+from sightline.running import jobs, seals
 
 
 def make_phantom(folder: Path, adapter: str, seed: int, options: dict, digests: Path) -> None:

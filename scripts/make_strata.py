@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-from sightline import jobs, strata, tables
+from sightline import strata, tables
+from sightline.running import jobs
 
 if __name__ == "__main__":
     with jobs.recorded(snakemake.input, snakemake.output, snakemake.params, snakemake.log):

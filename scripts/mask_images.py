@@ -1,9 +1,10 @@
 """Mask a dataset's images by the maps of a trained model, to train another one on what is left (ROAR)."""
 
-from sightline import jobs, roar
-from sightline.explaining import Cell, Files, Setting
+from sightline.explanation import roar
+from sightline.explanation.explaining import Cell, Files, Setting
 from sightline.models import device
-from sightline.saliency import part_seen
+from sightline.running import jobs
+from sightline.scores.saliency import part_seen
 
 
 def mask(inputs, outputs, params, seed: int, chosen_device: str) -> None:

@@ -1,7 +1,9 @@
 """Say what explaining will take, and stop the study where that is more than its limits."""
 
-from sightline import forecasting, jobs, tables
+from sightline import tables
+from sightline.explanation import forecasting
 from sightline.models import device
+from sightline.running import jobs
 
 
 def plan_costs(inputs, params, chosen_device: str):

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from sightline import jobs, tables
+from sightline import tables
 from sightline.figures import agreement, style, words
 from sightline.report import captions, page
+from sightline.running import jobs
 
 if __name__ == "__main__":
     with jobs.recorded(snakemake.input, snakemake.output, snakemake.params, snakemake.log):

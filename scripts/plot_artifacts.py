@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from sightline import jobs
 from sightline.attribution import artifact
 from sightline.figures import artifacts, style, words
 from sightline.report import captions, page
+from sightline.running import jobs
 
 if __name__ == "__main__":
     with jobs.recorded(snakemake.input, snakemake.output, snakemake.params, snakemake.log):

@@ -3,11 +3,13 @@
 from dataclasses import replace
 from pathlib import Path
 
-from sightline import jobs, references, regions, tables
+from sightline import regions, tables
 from sightline.figures import methods, style, trust, words
 from sightline.prepared import open_store
 from sightline.report import captions, cases, gallery, page
-from sightline.saliency import Saliency, part_seen
+from sightline.running import jobs
+from sightline.scores import references
+from sightline.scores.saliency import Saliency, part_seen
 
 
 def asked_of(inputs, params, wildcards) -> trust.Asked:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sightline import jobs, published, tables
+from sightline import published, tables
 from sightline.figures import (
     calibration,
     classification,
@@ -13,6 +13,7 @@ from sightline.figures import (
     style,
 )
 from sightline.report import captions, page
+from sightline.running import jobs
 
 
 def draw(inputs, known) -> dict:

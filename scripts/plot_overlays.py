@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
-from sightline import jobs, references, tables
+from sightline import tables
 from sightline.figures import overlays, style, words
 from sightline.prepared import open_store
 from sightline.report import captions, cases, gallery, page
-from sightline.saliency import Saliency, part_seen
+from sightline.running import jobs
+from sightline.scores import references
+from sightline.scores.saliency import Saliency, part_seen
 
 
 def shown_maps(inputs, shown: list[dict], seen) -> list[cases.Shown]:

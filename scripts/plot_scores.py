@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from sightline import jobs, published, regions, tables
+from sightline import published, regions, tables
 from sightline.figures import center_bias, distributions, intervals, rows, strata, style, words
 from sightline.report import captions, page
+from sightline.running import jobs
 
 
 def scores_at(paths: Iterable[str], place: tuple[str, str]) -> pd.DataFrame:

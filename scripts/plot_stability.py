@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from sightline import jobs, tables
+from sightline import tables
 from sightline.attribution.condition import Condition
 from sightline.figures import stability, style, trust, words
 from sightline.prepared import open_store
 from sightline.report import captions, cases, gallery, page
 from sightline.report import stability as altered
-from sightline.saliency import Saliency, part_seen
+from sightline.running import jobs
+from sightline.scores.saliency import Saliency, part_seen
 
 
 def pictures(inputs, params):

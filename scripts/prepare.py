@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from sightline import jobs, preparation, shards, tables
+from sightline import shards, tables
+from sightline.preparing import preparation
+from sightline.running import jobs
 
 if __name__ == "__main__":
     parts = snakemake.input.get("shards", [])

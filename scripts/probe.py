@@ -1,10 +1,12 @@
 """Probe the maps of one model, seed, dataset, condition and method: does the output follow them?"""
 
-from sightline import collected, jobs, probing, shards, tables
-from sightline.explaining import Cell, Files, Setting
+from sightline import collected, shards, tables
+from sightline.explanation import probing
+from sightline.explanation.explaining import Cell, Files, Setting
 from sightline.models import device
 from sightline.outcomes import MapsOf
-from sightline.saliency import Saliency
+from sightline.running import jobs
+from sightline.scores.saliency import Saliency
 from sightline.shards import WHOLE, Shard
 
 

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from sightline import jobs, tables
+from sightline import tables
 from sightline.datasets import dataset
+from sightline.running import jobs
 
 if __name__ == "__main__":
     with jobs.recorded(snakemake.input, snakemake.output, snakemake.params, snakemake.log):

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from sightline import jobs, seals, study_record
+from sightline.running import jobs, seals
+from sightline.watching import study_record
 
 if __name__ == "__main__":
     with jobs.recorded(snakemake.input, snakemake.output, snakemake.params, snakemake.log):

@@ -1,6 +1,7 @@
 """Render every reading's gaze map into the scoring frame."""
 
-from sightline import arrays, gaze, jobs, tables
+from sightline import arrays, gaze, tables
+from sightline.running import jobs
 
 if __name__ == "__main__":
     with jobs.recorded(snakemake.input, snakemake.output, snakemake.params, snakemake.log):

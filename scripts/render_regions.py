@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from sightline import arrays, jobs, regions, tables
+from sightline import arrays, regions, tables
+from sightline.running import jobs
 
 if __name__ == "__main__":
     with jobs.recorded(snakemake.input, snakemake.output, snakemake.params, snakemake.log):

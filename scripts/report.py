@@ -5,9 +5,10 @@ from pathlib import Path
 
 import yaml
 
-from sightline import jobs, published, publishing, regions, tables
+from sightline import published, publishing, regions, tables
 from sightline.datasets import leaks
 from sightline.report import captions, facts, study_page
+from sightline.running import jobs
 
 if __name__ == "__main__":
     with jobs.recorded(snakemake.input, snakemake.output, snakemake.params, snakemake.log):

@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from functools import lru_cache
 
-from sightline import jobs, references, score_files, scoring, shards, tables
+from sightline import shards, tables
 from sightline.frames import scoring_frame
-from sightline.saliency import Saliency, part_seen
+from sightline.running import jobs
+from sightline.scores import references, score_files, scoring
+from sightline.scores.saliency import Saliency, part_seen
 from sightline.shards import WHOLE, Shard
 
 

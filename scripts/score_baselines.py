@@ -1,6 +1,8 @@
 """Score what needs no model: another reader, the lungs' hull, the center bias, noise."""
 
-from sightline import baselines, jobs, references, tables
+from sightline import tables
+from sightline.running import jobs
+from sightline.scores import baselines, references
 
 
 def score(inputs, params):

@@ -2,7 +2,9 @@
 
 import pandas as pd
 
-from sightline import comparisons, contrasts, intervals, jobs, score_parts, statistics, tables
+from sightline import comparisons, contrasts, intervals, statistics, tables
+from sightline.running import jobs
+from sightline.scores import score_parts
 
 
 def summarise(inputs, outputs, chosen: dict, seed: int) -> None:

@@ -1,7 +1,8 @@
 """Agreements of maps into means with intervals over subjects and seeds."""
 
-from sightline import intervals, jobs, tables
+from sightline import intervals, tables
 from sightline.agreement import summary
+from sightline.running import jobs
 
 
 def summarise(inputs, chosen: dict, seed: int):

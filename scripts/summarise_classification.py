@@ -2,8 +2,9 @@
 
 import pandas as pd
 
-from sightline import intervals, jobs, tables
+from sightline import intervals, tables
 from sightline.classification import summary
+from sightline.running import jobs
 
 
 def summarise(inputs, outputs, params) -> None:

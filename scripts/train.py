@@ -2,13 +2,14 @@
 
 import pandas as pd
 
-from sightline import jobs, seals, tables
+from sightline import tables
 from sightline.models import device, network, training, weights
 from sightline.models.examples import collect
 from sightline.models.prediction import predict
 from sightline.models.recipe import Recipe
 from sightline.prepared import open_store
 from sightline.randomness import derived_seed
+from sightline.running import jobs, seals
 
 
 def train(inputs, outputs, params, axes: dict, chosen_device: str) -> None:

@@ -2,11 +2,12 @@
 
 import numpy as np
 
-from sightline import jobs, tables
+from sightline import tables
 from sightline.models import device, vae, weights
 from sightline.models.inputs import MEAN, explain_input
 from sightline.prepared import open_store
 from sightline.randomness import derived_seed
+from sightline.running import jobs
 
 
 def train(inputs, params, axes: dict, chosen_device: str) -> vae.Fit:

@@ -21,5 +21,9 @@ class IntegrityError(SightlineError):
     """A file whose content differs from what was recorded when it was written."""
 
 
+class NotApplicable(Exception):
+    """Raised by `explain` where only the run shows that a method does not suit the model: the reason."""
+
+
 class DownloadError(SightlineError):
     """A download that cannot go on or did not bring everything: what is missing, why, what to do."""

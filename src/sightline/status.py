@@ -16,9 +16,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from sightline import jobs, repair, runs, seals, states, study_record, wanted
+from sightline import runs
 from sightline.errors import SightlineError
-from sightline.states import BAD, QUIET, STATES, Job
+from sightline.running import jobs, seals
+from sightline.watching import repair, states, study_record, wanted
+from sightline.watching.states import BAD, QUIET, STATES, Job
 
 NARROW, WIDE = 80, 120  # columns of a text
 NAMED = 3  # jobs that are named where many share a state and its reason

@@ -17,8 +17,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sightline import lineage, study_record
 from sightline.errors import SightlineError, TableError
+from sightline.watching import lineage, study_record
 
 # folder -> what the parts of paths below it say, in order
 AXES = {

@@ -7,7 +7,7 @@ import signal
 import pytest
 import yaml
 
-from sightline import marks
+from sightline.running import marks
 from tests.faults.conftest import Disturbed, alive, kill, until
 from tests.faults.record import record
 from tests.unit.download_servers import Archive, serving, zipped

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sightline import marks, runs, seals
+from sightline import runs
+from sightline.running import marks, seals
 from tests.faults.conftest import PATIENCE, TARGET, alive, kill, until
 from tests.faults.record import record
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sightline import marks
+from sightline.running import marks
 from tests.slurm import cluster as slurm
 from tests.workflow.conftest import copy_project
 

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from sightline import leases
+from sightline.running import leases
 
 ONE, TWO = "GPU-aaaa1111-0", "GPU-bbbb2222-0"
 LISTING = f"GPU 0: Card A (UUID: {ONE})\nGPU 1: Card B (UUID: {TWO})\n"

@@ -15,7 +15,7 @@ from sightline.agreement.pairs import compared, groups
 from sightline.errors import ConfigError
 from sightline.frames import scoring_frame
 from sightline.intervals import Options
-from sightline.scoring import Absent
+from sightline.scores.scoring import Absent
 
 
 @dataclass(frozen=True, order=True)

@@ -9,11 +9,12 @@ import pytest
 import torch
 from scripts.attribute import explain_within
 
-from sightline import hardware, tables
+from sightline import tables
 from sightline.attribution import batches, maps
 from sightline.errors import SightlineError
 from sightline.frames import Frame
-from sightline.limited import Limits, resident_bytes
+from sightline.running import hardware
+from sightline.running.limited import Limits, resident_bytes
 from tests.zoo import LABELS, ZOO
 
 AXES = {"dataset": "cxr", "model": "small", "seed": 0, "condition": "clean", "method": "hungry"}

@@ -4,12 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sightline import baselines, frames, tables
-from sightline.baselines import Material, hull, score_baselines, uniform_noise
+from sightline import frames, tables
 from sightline.errors import ConfigError
 from sightline.metrics.localisation import mass_inside
 from sightline.metrics.similarity import auc, ncc, sauc
-from sightline.scoring import Absent, GazeReference, RegionReference
+from sightline.scores import baselines
+from sightline.scores.baselines import Material, hull, score_baselines, uniform_noise
+from sightline.scores.scoring import Absent, GazeReference, RegionReference
 
 SHAPE = (24, 20)
 NAMES = ["ncc", "sncc", "auc", "sauc", "mass_inside"]

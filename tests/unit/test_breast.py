@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from sightline import breast
+from sightline.preparing import breast
 
 SHAPE = (1100, 800)  # height, width
 

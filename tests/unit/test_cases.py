@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sightline import scoring
 from sightline.figures import overlays
 from sightline.report import cases
+from sightline.scores import scoring
 
 ROWS = [
     {

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from sightline import probing, tables
+from sightline import tables
 from sightline.attribution import store
 from sightline.attribution.probes import deletion
+from sightline.explanation import probing
 from sightline.outcomes import MapsOf
-from sightline.saliency import Saliency
+from sightline.scores.saliency import Saliency
 from tests.unit.test_explaining import LABELS, cell, files  # noqa: F401 (a fixture)
 
 MAPS_OF = MapsOf("d", "m", 0, "clean", "gradcam")

@@ -8,7 +8,7 @@ import pytest
 
 from sightline import arrays, center_bias, tables
 from sightline.errors import DatasetError
-from sightline.limited import resident_bytes
+from sightline.running.limited import resident_bytes
 
 
 @pytest.fixture(scope="module")

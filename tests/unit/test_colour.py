@@ -9,6 +9,7 @@ import torch
 
 from sightline import options
 from sightline.attribution.condition import Condition
+from sightline.explanation.roar import Mask, Masking, mean_grey
 from sightline.figures import overlays
 from sightline.frames import Frame
 from sightline.models import vae
@@ -17,7 +18,6 @@ from sightline.models.examples import Examples
 from sightline.models.inputs import DEVIATION, MEAN, explain_input
 from sightline.prepared import Store
 from sightline.report import cases
-from sightline.roar import Mask, Masking, mean_grey
 from tests.unit.test_roar import cell  # noqa: F401 (a fixture)
 
 RANDOM = np.random.default_rng(0)

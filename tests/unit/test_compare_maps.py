@@ -11,7 +11,7 @@ from sightline import arrays, tables
 from sightline.agreement.measures import measured
 from sightline.attribution.condition import Condition
 from sightline.frames import Frame, resample, scoring_frame
-from sightline.scoring import MapsOf
+from sightline.scores.scoring import MapsOf
 
 IMAGES = {"a": (64, 48), "b": (56, 48)}
 LABELS = ["fox", "ant"]

@@ -5,7 +5,9 @@ import json
 import pandas as pd
 import pytest
 
-from sightline import costs, jobs, tables
+from sightline import tables
+from sightline.explanation import costs
+from sightline.running import jobs
 
 
 def write(folder, method, statuses):

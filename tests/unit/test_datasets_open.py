@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sightline import pictures, tables
+from sightline import tables
 from sightline.datasets import dataset
 from sightline.errors import DatasetError
+from sightline.preparing import pictures
 
 
 def read(root: Path, adapter: str, **options) -> dataset.Dataset:

@@ -5,9 +5,9 @@ import os
 import pytest
 import torch
 
-from sightline import leases
 from sightline.errors import ConfigError
 from sightline.models import device
+from sightline.running import leases
 from tests.unit.made_up_gpus import LISTING, ONE, TWO, machine
 
 __all__ = ["machine"]

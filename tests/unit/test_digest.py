@@ -4,10 +4,11 @@ import pandas as pd
 import pytest
 import yaml
 
-from sightline import seals, tables
+from sightline import tables
 from sightline.errors import TableError
 from sightline.report import answers, digest, report_tables
 from sightline.report.page import Table
+from sightline.running import seals
 from tests.unit import made_up_study as made_up
 from tests.unit import made_up_trust
 

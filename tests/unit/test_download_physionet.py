@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from sightline import jobs
 from sightline.datasets import dataset
 from sightline.download import physionet, run
 from sightline.download.asked import Asked
 from sightline.errors import ConfigError, DatasetError, DownloadError
 from sightline.options import with_defaults
+from sightline.running import jobs
 from tests.unit.download_servers import PASSWORD, QUICK, USER, Releases, serving
 from tests.unit.upstream_trees import FILMS, MIMIC, REFLACX, dicom, write_mimic, write_reflacx
 

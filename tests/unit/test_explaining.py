@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from sightline import tables
 from sightline.attribution import store
 from sightline.errors import ConfigError
-from sightline.explaining import Cell, Files, Setting
+from sightline.explanation.explaining import Cell, Files, Setting
 from sightline.models.architectures import sononet16
 from sightline.models.inputs import explain_input
 from tests.unit.test_preparation import prepared_in

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sightline import scoring, tables
+from sightline import tables
 from sightline.attribution import summary
 from sightline.report import cases, gallery
+from sightline.scores import scoring
 from sightline.study import shown as study_shown
 from tests.unit.test_cases import Maps, beside
 from tests.unit.test_study import study

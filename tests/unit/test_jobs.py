@@ -11,9 +11,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from sightline import jobs, seals
 from sightline.errors import DatasetError
-from sightline.limited import Ended, Limits
+from sightline.running import jobs, seals
+from sightline.running.limited import Ended, Limits
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT / "src")}
@@ -200,7 +200,7 @@ def test_params_without_names_are_refused(tmp_path):
 
 THREADS = """
 import sys
-from sightline import jobs
+from sightline.running import jobs
 if sys.argv[1] == "early":
     import cv2, numpy, pyarrow, scipy.linalg, torch
 jobs.set_threads(int(sys.argv[2]))
@@ -273,7 +273,7 @@ def test_durations_read_well(seconds, text):
 
 
 def test_peak_memory_is_this_processs_own():
-    code = "from sightline import hardware; a = hardware.peak_bytes(); b = bytearray(200_000_000); "
+    code = "from sightline.running import hardware; a = hardware.peak_bytes(); b = bytearray(200_000_000); "
     code += "print(a, hardware.peak_bytes())"
     bulk = bytearray(400_000_000)  # a parent's memory must not show
     done = subprocess.run(
@@ -301,7 +301,7 @@ rule use:
 MAKE = """
 import warnings
 from pathlib import Path
-from sightline import jobs
+from sightline.running import jobs
 
 if __name__ == "__main__":
     with jobs.recorded(snakemake.input, snakemake.output, snakemake.params, snakemake.log):

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from sightline import leases
 from sightline.errors import ConfigError
-from sightline.leases import Gpu
-from sightline.limited import Limits, run
+from sightline.running import leases
+from sightline.running.leases import Gpu
+from sightline.running.limited import Limits, run
 from tests.unit.made_up_gpus import LISTING, ONE, TWO, machine
 
 __all__ = ["machine"]
@@ -101,7 +101,7 @@ def test_gpus_without_a_uuid_are_numbered_within_their_job(machine, monkeypatch)
 
 IN_ANOTHER_PROCESS = """
 import sys
-from sightline import leases
+from sightline.running import leases
 leases.WAIT_SECONDS = 0.01
 gpu = leases.take(leases.found().gpus, lambda line: print(line, flush=True))
 print("holds", gpu.identity, flush=True)

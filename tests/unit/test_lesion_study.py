@@ -8,13 +8,15 @@ import pytest
 from PIL import Image
 from scripts import average_references, score_baselines, summarise
 
-from sightline import arrays, grids, preparation, references, regions, scoring, strata, tables
+from sightline import arrays, regions, strata, tables
 from sightline.datasets import dataset
 from sightline.frames import Frame, scoring_frame, shown
 from sightline.metrics.localisation import mass_inside
 from sightline.outcomes import MapsOf
+from sightline.preparing import grids, preparation
 from sightline.report import facts, prediction_answers
-from sightline.saliency import Saliency, cut_out, part_seen, within
+from sightline.scores import references, scoring
+from sightline.scores.saliency import Saliency, cut_out, part_seen, within
 
 SHAPE, SCALE, IMAGES, SEEDS = (96, 72), 0.25, 40, 2
 LABELS = ["benign", "malignant"]

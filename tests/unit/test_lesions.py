@@ -5,12 +5,13 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from sightline import arrays, baselines, center_bias, references, scoring, tables
+from sightline import arrays, center_bias, tables
 from sightline.frames import scoring_frame
 from sightline.metrics.localisation import mass_inside
 from sightline.metrics.similarity import auc, ncc, sauc, sncc
 from sightline.outcomes import Absent, MapsOf
-from sightline.scoring import RegionReference
+from sightline.scores import baselines, references, scoring
+from sightline.scores.scoring import RegionReference
 
 SHAPE = (17, 12)
 OF = MapsOf("d", "m", 0, "clean", "gradcam")

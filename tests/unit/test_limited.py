@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sightline.errors import DatasetError
-from sightline.limited import Ended, Limits, resident_bytes, run
+from sightline.running.limited import Ended, Limits, resident_bytes, run
 
 ROOT = Path(__file__).resolve().parents[2]
 PLENTY = Limits(seconds=60)
@@ -116,7 +116,7 @@ def test_memory_of_the_childs_children_counts():
     # in a fresh process: a forked one begins with the pages of the one that runs the tests
     code = (
         "import subprocess, sys\n"
-        "from sightline.limited import Ended, Limits, run\n"
+        "from sightline.running.limited import Ended, Limits, run\n"
         "hungry = \"import time; kept = b'x' * 300_000_000; time.sleep(60)\"\n"
         "try:\n"
         "    run(lambda: subprocess.run([sys.executable, '-c', hungry]), Limits(memory_gb=0.2, seconds=50))\n"
@@ -143,7 +143,7 @@ def test_a_child_that_dies_says_how(work, said):
 def test_a_child_dies_with_its_parent(tmp_path):
     code = (
         "import os, time, pathlib\n"
-        "from sightline.limited import Limits, run\n"
+        "from sightline.running.limited import Limits, run\n"
         "def work():\n"
         f"    pathlib.Path({str(tmp_path / 'child')!r}).write_text(str(os.getpid()))\n"
         "    time.sleep(60)\n"

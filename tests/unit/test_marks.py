@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sightline import jobs, marks, seals
 from sightline.errors import DatasetError
+from sightline.running import jobs, marks, seals
 
 
 @pytest.fixture(autouse=True)

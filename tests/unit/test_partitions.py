@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from sightline import partitions
-from sightline.partitions import Offer, of, told
+from sightline.running import partitions
+from sightline.running.partitions import Offer, of, told
 
 LISTING = """short* 64000 4:00:00
 short* 128000 4:00:00

@@ -10,13 +10,14 @@ import pydicom
 import pytest
 from PIL import Image
 
-from sightline import breast, regions
+from sightline import regions
 from sightline.datasets import dataset as upstream
 from sightline.phantom import cbis_ddsm, inbreast
 from sightline.phantom.breast.film import tissue
 from sightline.phantom.breast.lesions import Kind
 from sightline.phantom.breast.outline import SIDES, VIEWS
 from sightline.phantom.breast.scene import draw, lay_out
+from sightline.preparing import breast
 
 SMALL = {"height": 160, "width": 128}
 DDSM = {

@@ -6,13 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from sightline import forecasting, tables
+from sightline import tables
 from sightline.attribution import batches, maps, planning, store
 from sightline.attribution.explained import Explained
 from sightline.attribution.planning import Part, Speed
 from sightline.attribution.probing import Probe
 from sightline.errors import ConfigError
-from sightline.forecasting import Dataset, Network
+from sightline.explanation import forecasting
+from sightline.explanation.forecasting import Dataset, Network
 from sightline.frames import Frame
 from tests.zoo import LABELS, ZOO
 

@@ -10,7 +10,7 @@ from sightline import center_bias, gaze
 from sightline.datasets import dataset
 from sightline.metrics.similarity import sauc
 from sightline.phantom import mimic_cxr
-from sightline.scoring import others
+from sightline.scores.scoring import others
 from sightline.study.grid import Study
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,13 +9,14 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from sightline import preparation, tables
+from sightline import tables
 from sightline.errors import DatasetError, TableError
 from sightline.frames import Frame, resample
-from sightline.grids import explain_grid, train_grid
-from sightline.pictures import read_grey
-from sightline.preparation import check_inputs
 from sightline.prepared import open_store
+from sightline.preparing import preparation
+from sightline.preparing.grids import explain_grid, train_grid
+from sightline.preparing.pictures import read_grey
+from sightline.preparing.preparation import check_inputs
 
 SMOOTH = np.add.outer(np.arange(90), 1.5 * np.arange(70)).astype(np.uint8)  # (90, 70), no wrap
 

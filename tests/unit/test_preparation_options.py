@@ -13,12 +13,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from sightline import grids, pictures
 from sightline.datasets import rle
 from sightline.errors import ConfigError
 from sightline.frames import Frame, resample, scoring_frame
-from sightline.preparation import Preparation
 from sightline.prepared import Store
+from sightline.preparing import grids, pictures
+from sightline.preparing.preparation import Preparation
 from sightline.study import preparing
 from tests.unit import dicom_files
 from tests.unit.test_breast import film, labelled, overlap, truth
@@ -255,7 +255,7 @@ MEMORY = """
 import resource, sys
 from pathlib import Path
 from tests.unit.test_preparation import images_table, prepared_in
-from sightline.preparation import Preparation
+from sightline.preparing.preparation import Preparation
 folder, count = Path(sys.argv[1]), int(sys.argv[2])
 images = images_table([(f"{number}.dcm", "test", (2200, 1800)) for number in range(count)])
 how = Preparation(find="breast", crop=True)
@@ -316,7 +316,7 @@ def test_an_unreadable_dicom_is_a_row(tmp_path):
 
 def test_overlap_of_the_tests_is_a_measure():
     """What the tests of regions rest on."""
-    from sightline.breast import Tissue
+    from sightline.preparing.breast import Tissue
 
     inside = np.zeros((8, 8), dtype=bool)
     inside[:4] = True

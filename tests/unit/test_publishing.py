@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sightline import arrays, jobs, publishing, runs, seals
-from sightline.limited import Limits
+from sightline import arrays, publishing, runs
+from sightline.running import jobs, seals
+from sightline.running.limited import Limits
 from tests.unit.test_jobs import ENVIRONMENT, job
 
 

@@ -14,9 +14,9 @@ from sightline import tables
 from sightline.datasets import rle
 from sightline.errors import DatasetError
 from sightline.frames import Frame, resample, scoring_frame
-from sightline.limited import resident_bytes
 from sightline.metrics.localisation import mass_inside
 from sightline.regions import convex_hull, draw_boxes, nearest, read_mask, render, sampled
+from sightline.running.limited import resident_bytes
 from tests.unit import dicom_files
 
 SHAPE = (80, 120)

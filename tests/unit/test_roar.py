@@ -9,10 +9,10 @@ import pytest
 from sightline import tables
 from sightline.attribution import maps
 from sightline.errors import DatasetError
+from sightline.explanation.roar import Mask, Masking, mean_grey, write
 from sightline.frames import Frame
 from sightline.prepared import Store, open_store
-from sightline.roar import Mask, Masking, mean_grey, write
-from sightline.saliency import cut_out
+from sightline.scores.saliency import cut_out
 from tests.zoo import LABELS, ZOO
 
 BRIGHT = '''"""The brightness itself."""

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sightline import comparisons, contrasts, intervals, score_parts, statistics, tables
+from sightline import comparisons, contrasts, intervals, statistics, tables
 from sightline.errors import TableError
+from sightline.scores import score_parts
 
 OPTIONS = intervals.Options(resamples=200)
 CELLS = [("m", "gradcam"), ("m", "occlusion"), ("n", "gradcam"), ("n", "lime")]

@@ -4,13 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sightline import center_bias, references, scoring, tables
+from sightline import center_bias, tables
 from sightline.errors import ConfigError
 from sightline.metrics.localisation import mass_inside, mass_over_area, pointing_game
 from sightline.metrics.similarity import auc, ncc, sauc, sncc
 from sightline.metrics.sparseness import gini
 from sightline.metrics.thresholds import THRESHOLDS, ious, tuned_threshold
-from sightline.scoring import Absent, GazeReference, MapsOf, RegionReference
+from sightline.scores import references, scoring
+from sightline.scores.scoring import Absent, GazeReference, MapsOf, RegionReference
 
 SHAPE = (18, 14)
 NAMES = ["ncc", "sncc", "auc", "sauc"]

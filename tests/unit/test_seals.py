@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sightline import seals
 from sightline.errors import IntegrityError
+from sightline.running import seals
 
 MADE_BY = {"params": {"code": "abc", "seed": 0, "recipe": {"side": 64}}}
 
@@ -34,6 +34,11 @@ def test_a_whole_file_passes_and_tells_how_it_was_made(output, tmp_path):
         (lambda path: path.write_bytes(b"\1" + path.read_bytes()[1:]), ["content changed"]),
         (lambda path: path.unlink(), ["missing"]),
         (lambda path: seals.seal_path(path).write_text('{"bytes": 3'), ["not a whole seal"]),
+        (lambda path: seals.seal_path(path).write_text("[3]"), ["not a whole seal"]),
+        (
+            lambda path: seals.seal_path(path).write_text('{"bytes": 3, "sha256": "a", "made_by": 3}'),
+            ["not a whole seal"],
+        ),
     ],
 )
 def test_a_damaged_file_is_named_with_a_remedy(output, damage, said):

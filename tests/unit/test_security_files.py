@@ -17,10 +17,11 @@ import pytest
 import torch
 from PIL import Image
 
-from sightline import arrays, pictures, tables
+from sightline import arrays, tables
 from sightline.datasets import inbreast_contours, picture_headers, upstream
 from sightline.errors import DatasetError, IntegrityError, TableError
 from sightline.models import checkpoint, weights
+from sightline.preparing import pictures
 
 
 class Bait:

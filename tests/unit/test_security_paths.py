@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sightline import pictures, preparation, regions
+from sightline import regions
 from sightline.datasets import dataset, upstream
 from sightline.download import archives, fetching, nbia, web
 from sightline.errors import ConfigError, DatasetError
 from sightline.options import with_defaults
+from sightline.preparing import pictures, preparation
 from tests.unit.download_servers import serving, session_in
 
 FILM = np.random.default_rng(3).integers(0, 255, (24, 32), dtype=np.uint8)

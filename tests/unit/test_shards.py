@@ -10,10 +10,13 @@ import pytest
 from PIL import Image
 from scripts import attribute
 
-from sightline import arrays, collected, jobs, preparation, score_files, scoring, seals, shards, tables
+from sightline import arrays, collected, shards, tables
 from sightline.errors import ConfigError, IntegrityError, TableError
-from sightline.limited import resident_bytes
 from sightline.outcomes import Absent, MapsOf
+from sightline.preparing import preparation
+from sightline.running import jobs, seals
+from sightline.running.limited import resident_bytes
+from sightline.scores import score_files, scoring
 from sightline.shards import WHOLE, Shard
 from sightline.study import sharding
 from tests.unit.test_attribute import AXES, Cell, Outputs

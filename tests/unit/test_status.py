@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from sightline import jobs, lineage, marks, provenance, repair, seals, states, status, study_record
+from sightline import provenance, status
 from sightline.errors import DatasetError, SightlineError
-from sightline.wanted import Wanted, ask
+from sightline.running import jobs, marks, seals
+from sightline.watching import lineage, repair, states, study_record
+from sightline.watching.wanted import Wanted, ask
 
 STUDY = Path("results/s")
 # job -> what it reads and writes, below the study's folder

@@ -6,9 +6,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from sightline import jobs, lineage, provenance, seals, study_record, tables, trace
+from sightline import provenance, tables, trace
 from sightline.errors import SightlineError
+from sightline.running import jobs, seals
 from sightline.study import recorded
+from sightline.watching import lineage, study_record
 from tests.unit.test_study import study as study_with
 
 STUDY = Path("results/s")

@@ -6,7 +6,8 @@ import re
 import subprocess
 import sys
 
-from sightline import lineage, study_record, tables
+from sightline import tables
+from sightline.watching import lineage, study_record
 
 
 def tool(project, module: str, *arguments: str) -> str:

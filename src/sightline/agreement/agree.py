@@ -19,7 +19,7 @@ Readings = Mapping[str, Mapping[str, str]]  # name -> {classes, clip}
 
 
 class Maps(Protocol):
-    """The maps of one cell: `sightline.saliency.Saliency`."""
+    """The maps of one cell: `sightline.scores.saliency.Saliency`."""
 
     images: Sequence[str]
 

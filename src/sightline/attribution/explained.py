@@ -13,13 +13,9 @@ from torch.nn import functional
 
 from sightline.attribution.discovery import TokenGrid, last_grid, looks_channels_last, token_grid
 from sightline.attribution.layers import place, usual_resize
-from sightline.errors import ConfigError
+from sightline.errors import ConfigError, NotApplicable
 from sightline.frames import Frame
 from sightline.randomness import derived_seed
-
-
-class NotApplicable(Exception):
-    """Raised by `explain` where only the run shows that a method does not suit the model: the reason."""
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,12 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sightline import jobs, runs
+from sightline import runs
 from sightline.datasets import upstream
 from sightline.download import web
 from sightline.download.ledger import Ledger, sha256
 from sightline.errors import DatasetError
+from sightline.running import jobs
 
 IN_A_ROW = 20  # so many failures without a success between them: the server is gone, and is left alone
 AHEAD = 4  # tasks per worker that wait for one

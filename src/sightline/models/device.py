@@ -1,7 +1,7 @@
 """The device that computes: chosen by name or found, never part of what a number is made from.
 
-On a GPU this process holds a lease (`sightline.leases`) and sees no other one; what is computed there is
-float32 throughout (no TF32), by algorithms that no timing chooses and that sum in a fixed order.
+On a GPU this process holds a lease (`sightline.running.leases`) and sees no other one; what is computed there
+is float32 throughout (no TF32), by algorithms that no timing chooses and that sum in a fixed order.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 import torch
 
-from sightline import leases
 from sightline.errors import ConfigError
+from sightline.running import leases
 
 VARIABLE = "SIGHTLINE_DEVICE"  # what `auto` stands for
 KNOWN = "use 'auto', 'cpu', 'cuda', 'cuda:1' or 'mps'"

@@ -9,13 +9,14 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from sightline import baselines, frames, scoring
+from sightline import frames
 from sightline.figures import words
 from sightline.figures.overlays import Case, Outline
 from sightline.frames import Frame, resample, scoring_frame
 from sightline.outcomes import Absent, Answer
 from sightline.prepared import Store
-from sightline.saliency import Saliency
+from sightline.scores import baselines, scoring
+from sightline.scores.saliency import Saliency
 
 RANKED_BY = ("sauc", "mass_over_area", "mass_inside", "auc", "ncc")  # the first that was scored
 TRUTH = {1.0: "yes", 0.0: "no"}  # a label's value, as a case's title says it

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from sightline import regions, seals, tables
+from sightline import regions, tables
 from sightline.errors import TableError
 from sightline.figures import rows
 from sightline.figures.trust import Asked
@@ -27,6 +27,7 @@ from sightline.report import (
 )
 from sightline.report.page import Table
 from sightline.report.study_page import IN_ANSWER
+from sightline.running import seals
 
 
 def digest(study: Path, config: Path | None = None) -> str:

@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from sightline import scoring
 from sightline.figures import methods, style, trust, words
 from sightline.figures.overlays import Case
 from sightline.report import cases
+from sightline.scores import scoring
 
 HELD = 0.5  # of a reader's gaze lies within the line that is drawn
 

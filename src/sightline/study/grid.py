@@ -1,6 +1,6 @@
 """A study's configuration: checked, completed, and spread into the grid of what is explained.
 
-The one module that knows the configuration's shape; `rules/common.smk` alone imports it.
+The one module that knows the configuration's shape; `common.smk` and `every_rule.smk` alone import it.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ def completed(given: dict[str, Any], where: str) -> dict[str, Any]:
 
     Raises `ConfigError` for unknown ones, and where one needs a region that is not looked for.
     """
-    found = options.with_defaults("sightline.preparation", given, where)
+    found = options.with_defaults("sightline.preparing.preparation", given, where)
     for key, asks in (("crop", True), ("orient", "left")):
         if found[key] == asks and found["find"] is None:
             raise ConfigError(

@@ -27,7 +27,7 @@ from sightline.attribution.engines.tracing import (
     out_of_place,
     prune,
 )  # fmt: skip
-from sightline.attribution.explained import NotApplicable
+from sightline.errors import NotApplicable
 
 # functions and tensor methods by name -> their module, and the names of the arguments after the input
 POOL = ("kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices")

@@ -11,7 +11,7 @@ import torch
 from torch import fx, nn
 from torch.nn import functional
 
-from sightline.attribution.explained import NotApplicable
+from sightline.errors import NotApplicable
 
 # what tracing raises where the code branches on values, unpacks tensors or asks for their type
 UNTRACEABLE = (fx.proxy.TraceError, TypeError, ValueError, RuntimeError, AttributeError, KeyError, IndexError)

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from sightline import seals
+from sightline.running import seals
 
 ENDING = ".running.json"
 SQUEUE_SECONDS = 20.0  # that SLURM may take to answer

@@ -16,7 +16,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from sightline import jobs, lineage, provenance, seals, tables
+from sightline import provenance, tables
+from sightline.running import jobs, seals
+from sightline.watching import lineage
 
 NAME = "provenance.json"
 LEFT_OUT = "(left out)"

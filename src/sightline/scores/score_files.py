@@ -12,7 +12,7 @@ from sightline import tables
 from sightline.collected import AT_ONCE, Collected
 from sightline.outcomes import MapsOf
 from sightline.schemas import OF_MAP
-from sightline.scoring import settled
+from sightline.scores.scoring import settled
 
 AXES = len(OF_MAP)
 

@@ -190,6 +190,9 @@ def seal(outputs: Iterable[Path | str], made_by: dict[str, Any]) -> None:
         write_json(seal_path(output), content)
 
 
+PARTS = {"bytes": int, "sha256": str, "made_by": dict}  # of a seal
+
+
 def record(path: Path | str) -> dict[str, Any] | None:
     """The seal of `path`: its `bytes`, `sha256` and `made_by`; None where it has none.
 
@@ -198,7 +201,7 @@ def record(path: Path | str) -> dict[str, Any] | None:
     path = Path(path)
     try:
         content = json.loads(seal_path(path).read_text(encoding="utf-8"))
-        return {"bytes": content["bytes"], "sha256": content["sha256"], "made_by": content["made_by"]}
+        return {key: kind(content[key]) for key, kind in PARTS.items()}
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from sightline import arrays, tables
 from sightline.attribution.material import Material, Region
-from sightline.explaining import Cell
+from sightline.explanation.explaining import Cell
 from sightline.frames import scoring_frame
 from sightline.models.inputs import explain_input
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sightline import seals
 from sightline.errors import IntegrityError
+from sightline.running import seals
 
 PHANTOM = ".digests.json"  # ends the name of the list of a phantom's files, which lie in a folder beside it
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sightline import arrays, scoring, tables
+from sightline import arrays, tables
 from sightline.center_bias import GAZE
 from sightline.outcomes import Absent, Answer
+from sightline.scores import scoring
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,9 @@ from sightline.attribution.planning import Planned, Speed
 from sightline.attribution.probing import Probe
 from sightline.attribution.targets import Choice
 from sightline.errors import ConfigError
-from sightline.explaining import asked
-from sightline.grids import explained_shape
+from sightline.explanation.explaining import asked
 from sightline.models import network
+from sightline.preparing.grids import explained_shape
 
 CHANNELS = 3
 GB = 1e9
@@ -47,7 +47,7 @@ class Dataset:
 
     images: pd.DataFrame
     labels: pd.DataFrame
-    fit: str = "crop"  # of its pictures, as `sightline.preparation` has it
+    fit: str = "crop"  # of its pictures, as `sightline.preparing.preparation` has it
 
     def shapes(self, group: Mapping[str, Any], side: int) -> dict[str, tuple[int, ...]]:
         """(3, S, S) of each image that a group explains; what decoding refuses or cuts is not known yet."""

@@ -9,8 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sightline import jobs, lineage, marks, provenance, shards
-from sightline.wanted import Wanted
+from sightline import provenance, shards
+from sightline.running import jobs, marks
+from sightline.watching import lineage
+from sightline.watching.wanted import Wanted
 
 # in the order in which they are told
 STATES = {

@@ -5,8 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from sightline import jobs, lineage, marks, seals, states
 from sightline.errors import SightlineError
+from sightline.running import jobs, marks, seals
+from sightline.watching import lineage, states
 
 
 def findings(study: Path) -> dict[str, str]:

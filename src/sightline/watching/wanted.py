@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sightline import jobs, seals
 from sightline.errors import IntegrityError, SightlineError
+from sightline.running import jobs, seals
 
 ASKED = "SIGHTLINE_WANTED"  # the file into which a Snakemake that is asked writes its jobs, a line each
 LONGEST = 30  # characters of a param's value that are shown

@@ -12,11 +12,11 @@ from sightline.attribution.batches import Batch, plan
 from sightline.attribution.explained import Images
 from sightline.attribution.probing import Probe, Probed
 from sightline.attribution.targets import Choice, Targets, no_class
-from sightline.explaining import Cell
+from sightline.explanation.explaining import Cell
 from sightline.frames import Frame
 from sightline.outcomes import Absent, MapsOf, score_rows
 from sightline.randomness import generator
-from sightline.saliency import Saliency
+from sightline.scores.saliency import Saliency
 
 READING = "predicted"  # the probes' reading: the signed map of the class with the highest output
 

@@ -20,7 +20,7 @@ from sightline import arrays, tables
 from sightline.attribution import maps, readings
 from sightline.attribution.batches import Batch, plan
 from sightline.errors import DatasetError
-from sightline.explaining import Cell
+from sightline.explanation.explaining import Cell
 from sightline.frames import Frame, shown
 from sightline.models.inputs import explain_input
 from sightline.prepared import GEOMETRY_OF_SPLIT, Store

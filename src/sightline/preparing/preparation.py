@@ -12,12 +12,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from sightline import arrays, breast, grids, pictures
+from sightline import arrays
 from sightline.collected import Collected, shifted
 from sightline.datasets import rle
 from sightline.errors import DatasetError
 from sightline.frames import Frame
 from sightline.prepared import GEOMETRY_OF_SPLIT
+from sightline.preparing import breast, grids, pictures
 from sightline.shards import WHOLE, Shard
 
 AT_ONCE = 16  # images per message to a worker

@@ -14,7 +14,7 @@ from sightline import frames
 from sightline.errors import ConfigError
 from sightline.outcomes import Absent, Answer, MapsOf
 from sightline.randomness import generator
-from sightline.scoring import (
+from sightline.scores.scoring import (
     Asked,
     GazeReference,
     Reference,

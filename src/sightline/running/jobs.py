@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, TextIO, TypeVar
 from weakref import WeakKeyDictionary
 
-from sightline import hardware, limited, marks, publishing, runs, seals, shards
+from sightline import publishing, runs, shards
 from sightline.errors import SightlineError
+from sightline.running import hardware, limited, marks, seals
 
 Item = TypeVar("Item")
 # read by the libraries when they are loaded; what is loaded already is set by `set_threads`

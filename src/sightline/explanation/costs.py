@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from sightline import jobs, tables
+from sightline import tables
+from sightline.running import jobs
 from sightline.schemas import OF_MAP
 
 KEYS = tuple(OF_MAP)
