@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -141,6 +141,7 @@ class Cluster:
     """The processes of a SLURM of one node, in the order in which they were started."""
 
     folder: Path
+    controller: int  # its port: what tells this SLURM's jobs from another's
     processes: dict[str, subprocess.Popen]
 
     def start(self, name: str, *arguments: str, **variables: str) -> None:
@@ -165,6 +166,18 @@ class Cluster:
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.wait(15)
+        for process in self.outliving():
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+
+    def outliving(self) -> list[int]:
+        """Processes of its jobs that outlive their job: without cgroups SLURM may lose sight of some."""
+        mark, found = f"SLURM_WORKING_CLUSTER=sightline:127.0.0.1:{self.controller}:".encode(), []
+        for environment in Path("/proc").glob("[0-9]*/environ"):
+            with suppress(OSError):  # it ended meanwhile
+                if mark in environment.read_bytes():
+                    found.append(int(environment.parent.name))
+        return found
 
     def told(self) -> str:
         """The last lines of every daemon's output and log, for an error."""
@@ -183,7 +196,7 @@ def running() -> Iterator[Cluster]:
         "controller": controller, "daemon": daemon, "accounting": accounting, "database": database,
         "cpus": CPUS, "memory": MEMORY_MB,
     }  # fmt: skip
-    cluster = Cluster(folder, {})
+    cluster = Cluster(folder, controller, {})
     CONFIGURATION.mkdir(exist_ok=True)
     written = [CONFIGURATION / "slurm.conf", CONFIGURATION / "slurmdbd.conf"]
     try:
