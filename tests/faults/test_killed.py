@@ -206,3 +206,23 @@ def test_what_a_job_finished_after_its_snakemake_was_killed_is_kept(project, und
         "the job is stopped, Snakemake killed, the job let go; a second run starts when it has ended",
         "what it made is kept, though Snakemake knows it as incomplete; all equals the undisturbed run's",
     )
+
+
+def test_a_job_on_a_cluster_that_fails_takes_nothing_away(project, undisturbed):
+    """Between a cluster and a job there is a Snakemake, too. What lies there by then may be a later run's."""
+    (values,) = project.results.rglob("values.npy")
+    project.forget("maps/cxr")
+    job = "attribute:dataset=cxr,model=small,seed=0,condition=clean,method=gradient"
+    arguments = ("--mode", "remote", "--nolock", "--force", "--target-jobs", job)
+    process = project.start(*arguments, at="maps.parquet", do="kill_half")
+    project.disturbed(process)
+    assert process.wait(PATIENCE) != 0
+    assert values.exists(), project.said.read_text()[-3000:]
+    project.run()
+    assert project.content() == undisturbed.content() and project.left_over() == []
+    record(
+        "a job on a cluster is killed (SIGKILL), when a later run may have made its outputs already",
+        "the job runs as on a cluster, under a Snakemake of its own (`--mode remote`), and is killed before its "
+        "last output has its name",
+        "that Snakemake takes no output away; the next run's results equal the undisturbed run's",
+    )
