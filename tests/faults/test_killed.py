@@ -222,7 +222,7 @@ def test_a_job_on_a_cluster_that_fails_takes_nothing_away(project, undisturbed):
     assert project.content() == undisturbed.content() and project.left_over() == []
     record(
         "a job on a cluster is killed (SIGKILL), when a later run may have made its outputs already",
-        "the job runs as on a cluster, under a Snakemake of its own (`--mode remote`), and is killed before its "
-        "last output has its name",
+        "the job runs as on a cluster, under a Snakemake of its own (`--mode remote`), and is killed before "
+        "its last output has its name",
         "that Snakemake takes no output away; the next run's results equal the undisturbed run's",
     )
