@@ -148,14 +148,13 @@ def caption(agreements: pd.DataFrame, dataset: str, conditions: Mapping[str, Map
     if frame.empty:
         return "How much of the maps is left when network or image are altered? Nothing was compared."
     stages, others = _along(frame, conditions)
-    seeds = words.span(frame["seeds"])
     altered = ["the network's weights are drawn anew"] if stages else []
     altered += ["the network or the image is altered"] if others else []
     parts = [
         f"How much of the maps on {words.plain(dataset)} is left when {' or '.join(altered)}?",
         "Agreement with the map of the unaltered network and image, means and intervals ("
-        f"{words.made_by(frame)}); n = {words.span(frame['images'])} images, {seeds} "
-        f"{'seed' if seeds == '1' else 'seeds'} per model.",
+        f"{words.made_by(frame)}); n = {words.span(frame['images'])} images, "
+        f"{words.seeds(frame['seeds'])} per model.",
         "Lines: weights are drawn anew stage after stage, from the output on; a method whose line stays high "
         "does not show what was learned."
         if stages

@@ -83,7 +83,7 @@ def caption(classification: pd.DataFrame, published: pd.DataFrame | None = None)
     parts = [
         "Do the models find what they were trained to find? Marks are the AUC of each label, bars its "
         f"interval ({words.made_by(frame[frame['label'] != MEAN])}); "
-        f"n = {words.span(frame['images'])} images, {words.span(frame['seeds'])} seeds per model.",
+        f"n = {words.span(frame['images'])} images, {words.seeds(frame['seeds'])} per model.",
         words.cut(frame),
         "Dashed line: chance (0.5).",
         f"Undefined, because all images have one value: {', '.join(undefined)}." if undefined else "",

@@ -82,7 +82,7 @@ def caption(classification: pd.DataFrame, published: pd.DataFrame | None = None)
     parts = [
         "How often are the models right, and of which kind are their errors? Marks are means over seeds, "
         f"bars their intervals ({classified.made_by(frame)}); n = {words.span(frame['images'])} images, "
-        f"{words.span(frame.loc[frame['value'].notna(), 'seeds'])} seeds per model.",
+        f"{words.seeds(frame.loc[frame['value'].notna(), 'seeds'])} per model.",
         "Of labels that exclude each other the most probable one is predicted; the first row has the share "
         "of images that are predicted rightly, else the mean over labels."
         if exclusive

@@ -169,6 +169,6 @@ def caption(shares: pd.DataFrame) -> str:
         else "Numbers: images, means over seeds."
         if square.all()
         else "Cells: share, and images, means over seeds.",
-        f"{words.span(frame.loc[frame['share'].notna(), 'seeds'])} seeds per model.",
+        f"{words.seeds(frame.loc[frame['share'].notna(), 'seeds'])} per model.",
     ]
     return " ".join(parts) + rows

@@ -155,7 +155,7 @@ def caption(discrimination: pd.DataFrame, classification: pd.DataFrame) -> str:
         "false positive rate (ROC) or recall, bands their intervals, place by place "
         f"({classified.made_by(frame)}). Dashed: what a model that knows nothing has (the diagonal; the "
         f"share of positives). AP: average precision. n = {words.span(of['images'])} images, "
-        f"{words.span(frame['seeds'])} seeds per model."
+        f"{words.seeds(frame['seeds'])} per model."
         + (" Small panels: the ROC curve of each label, from 0 to 1 on both axes." if labels else "")
         + (
             " Of two labels that exclude each other one is drawn; the other's ROC curve is its mirror image."

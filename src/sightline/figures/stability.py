@@ -232,7 +232,6 @@ def caption(
     known = cells.dropna(subset=["mean"])
     if known.empty:
         return f"How much do the maps of {about} change when the image is altered? Nothing was compared."
-    seeds = words.span(known["seeds"])
     several = known["method"].nunique() > 1 and known["altered"].nunique() > 1
     parts = [
         f"How much do the maps of {about} change when the image is altered?",
@@ -243,7 +242,7 @@ def caption(
         "Numbers and bars (0 to 1): mean rank correlation (Spearman, over pixels, with signs) of the map "
         "with that of the unaltered image, after a map of a moved image was moved back (over the pixels that "
         "the moved image still shows); "
-        f"n = {words.span(known['images'])} images, {seeds} {'seed' if seeds == '1' else 'seeds'}.",
+        f"n = {words.span(known['images'])} images, {words.seeds(known['seeds'])}.",
         f"Black lines: intervals ({words.made_by(known)})." if known["low"].notna().any() else "",
         "Faint bars: the correlation is negative." if (known["mean"] < 0).any() else "",
         "At the right and below: means of these means, of the methods that have one in every row; bold: the "

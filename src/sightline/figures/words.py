@@ -253,6 +253,12 @@ def span(values: Iterable[int]) -> str:
     return f"{found[0]:,}" if len(found) == 1 else f"{found[0]:,} to {found[-1]:,}"
 
 
+def seeds(values: Iterable[int]) -> str:
+    """How many seeds, as `span`: "1 seed", "1 to 3 seeds"."""
+    said = span(values)
+    return f"{said} seed{'' if said == '1' else 's'}"
+
+
 def made_by(frame: pd.DataFrame) -> str:
     """How the intervals of `frame` were made (its column `interval`); counts that differ become a span."""
     ways: dict[str, list[list[int]]] = {}
@@ -277,13 +283,13 @@ def _joined(told: list[str]) -> str:
 
 def sizes(frame: pd.DataFrame) -> str:
     """n of a summary table in words: images, subjects, seeds, and how many scores were excluded, and why."""
-    seeds = frame.loc[~is_baseline(frame), "seeds"] if "method" in frame else frame["seeds"]
-    seeds = seeds[seeds > 0]
+    trained = frame.loc[~is_baseline(frame), "seeds"] if "method" in frame else frame["seeds"]
+    trained = trained[trained > 0]
     parts = [f"n = {span(frame['images'])} images"]
     if "subjects" in frame:
         parts.append(f"{span(frame['subjects'])} subjects")
-    if len(seeds):
-        parts.append(f"{span(seeds)} {'seed' if set(seeds) == {1} else 'seeds'} per model")
+    if len(trained):
+        parts.append(f"{seeds(trained)} per model")
     text = ", ".join(parts)
     left = left_out(frame["excluded_why"]) if "excluded_why" in frame else ""
     return f"{text}; left out of a row: {left}" if left else text

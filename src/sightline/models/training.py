@@ -21,6 +21,7 @@ from sightline.models.loss import class_weights, masked_loss, right
 from sightline.models.recipe import Recipe
 from sightline.models.validation import judge
 from sightline.randomness import derived_seed, generator
+from sightline.running import jobs
 
 FETCHED = 32  # steps between two looks at the loss, each of which waits for the device
 
@@ -232,7 +233,7 @@ def _waited_out(state: State, recipe: Recipe) -> bool:
 def _left(state: State, recipe: Recipe, seconds: float) -> str:
     """How long an epoch takes, and all that may still follow."""
     left = (recipe.epochs - state.epoch) * seconds
-    return f"{seconds:.3g} s per epoch" + (f", at most {left / 60:.3g} min left" if left else "")
+    return f"{seconds:.3g} s per epoch" + (f", at most {jobs.duration(left)} left" if left else "")
 
 
 def _said(state: State, recipe: Recipe) -> str:

@@ -148,8 +148,8 @@ def _reports(clean: pd.DataFrame, published: pd.DataFrame | None) -> Iterator[Ta
         shown = part[part["metric"].isin(EACH)]
         yield Table(
             f"{words.plain(model)} on {words.plain(dataset)}: of which kind are its errors? Means over "
-            f"{part['seeds'].max()} seeds with intervals ({classified.made_by(shown)}).{_undefined(shown)}"
-            + _sourced(of),
+            f"{words.seeds([part['seeds'].max()])} with intervals "
+            f"({classified.made_by(shown)}).{_undefined(shown)}" + _sourced(of),
             frame if frame[PUBLISHED].any() else frame.drop(columns=PUBLISHED),
             frozenset({"Label"}),
         )
@@ -204,6 +204,6 @@ def areas(classification: pd.DataFrame) -> Table:
     wide.insert(0, "Label", ["Mean of the labels" if label == "mean" else label for label in labels])
     caption = (
         f"AUC per label and its interval ({words.made_by(single)}); n = {words.span(frame['images'])} "
-        f"images, {words.span(frame['seeds'])} seeds. Undefined: all images have one value."
+        f"images, {words.seeds(frame['seeds'])}. Undefined: all images have one value."
     )
     return Table(caption, wide, frozenset({"Label"}))

@@ -76,4 +76,4 @@ def region_said(reference: scoring.Reference | None) -> str:
 def sizes(asked: trust.Asked, maps: pd.DataFrame) -> str:
     """n in words: images and seeds of what is asked in table `map_summary`."""
     here = trust.here(asked, maps)
-    return f"{words.span(here['images'])} images, {words.span(here['seeds'])} seeds"
+    return f"{words.span(here['images'])} images, {words.seeds(here['seeds'])}"

@@ -209,7 +209,10 @@ def _made(evidence: Evidence) -> Section:
     if evidence.config:
         parts.append(Pre("The configuration, as text", evidence.config))
     return Section(
-        "How it was made", "Data, models, recipes, seeds, versions: what would make it again?", parts
+        "How it was made",
+        "Data, models, recipes, seeds, versions: what would make it again? From what each number came says "
+        "provenance.json beside this page, which python -m sightline.trace reads.",
+        parts,
     )
 
 
