@@ -109,18 +109,23 @@ def test_the_record_names_no_patient_and_no_place_outside_the_project(study, tmp
 
 def test_a_file_that_an_identifying_option_names_is_not_named(study):
     Path("lists").mkdir()
-    Path("lists/patient77.tcia").write_text("x")
-    options = {"manifest": "lists/patient77.tcia", "tables": ["data/cxr/images.csv"]}
-    files = ["lists/patient77.tcia", "data/cxr/images.csv"]
+    files = ["data/cxr/images.csv", "lists/patient77.tcia", "lists/patient78.tcia"]
+    for text, file in zip("xy", files[1:]):
+        Path(file).write_text(text)
+    options = {"manifest": files[1:], "tables": files[:1]}
     job("download/cxr", files, {"downloads/cxr.json": "{}"}, options=options)
     found = study_record.of_study(study, CONFIG, SEEDS, ["manifest", "patients"], Path("requirements.lock"))
-    assert set(found["jobs"]["download/cxr"]["upstream"]) == {"(left out)", "data/cxr/images.csv"}
-    assert "patient77" not in json.dumps(found)
+    upstream = found["jobs"]["download/cxr"]["upstream"]
+    assert list(upstream) == ["data/cxr/images.csv", "(left out) 2", "(left out) 3"]
+    assert len(set(upstream.values())) == 3  # each digest is kept
+    assert "patient7" not in json.dumps(found)
 
 
 def test_many_upstream_files_are_one_digest(study):
     many = {f"data/cxr/patient{number}.csv": "aa" for number in range(30)}
     assert study_record._few(many) == {"data/cxr (30 files)": study_record.digest_of_all(many.values())}
+    many["/elsewhere/list.csv"] = "bb"
+    assert list(study_record._few(many)) == ["several folders (31 files)"]
 
 
 def test_a_table_is_traced_down_to_upstream_files(study, capsys):

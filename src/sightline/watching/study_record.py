@@ -68,12 +68,7 @@ def _jobs(
         digest = hashlib.sha256(seals.canonical(told).encode()).hexdigest()[:16]
         params[digest] = told
         job |= {"code": one.params.get("code", ""), "params": digest}
-        hidden = {Path(text).name for text in _naming(told, identifying)}
-        upstream = {
-            LEFT_OUT if Path(place).name in hidden else place: sha256
-            for place, sha256 in one.upstream.items()
-        }
-        job |= {"inputs": one.inputs or {}, "upstream": _few(upstream)}
+        job |= {"inputs": one.inputs or {}, "upstream": _few(one.upstream, _naming(told, identifying))}
         costs = jobs.costs_path(study / path)
         if costs.is_file():
             spent = json.loads(costs.read_text(encoding="utf-8"))
@@ -93,12 +88,19 @@ def _naming(value: Any, identifying: Collection[str], inside: bool = False) -> I
         yield value
 
 
-def _few(upstream: Mapping[str, str | None]) -> dict[str, str | None]:
-    """Upstream files by place; where they are many, and named by patients perhaps, one digest of all."""
-    if len(upstream) <= MOST_FILES:
-        return dict(upstream)
-    folder = os.path.commonpath(list(upstream))
-    return {f"{folder} ({len(upstream)} files)": digest_of_all(upstream.values())}
+def _few(upstream: Mapping[str, str | None], naming: Iterable[str] = ()) -> dict[str, str | None]:
+    """Upstream files by place; those of `naming`, which may name somebody, by number; of many one digest."""
+    places = sorted(upstream)
+    if len(places) <= MOST_FILES:
+        hidden = {Path(text).name for text in naming}
+        told = (
+            f"{LEFT_OUT} {number}" if Path(place).name in hidden else place
+            for number, place in enumerate(places, 1)
+        )
+        return {name: upstream[place] for name, place in zip(told, places)}
+    together = len({os.path.isabs(place) for place in places}) == 1  # else they have no folder in common
+    folder = os.path.commonpath(places) if together else ""
+    return {f"{folder or 'several folders'} ({len(places)} files)": digest_of_all(upstream.values())}
 
 
 def digest_of_all(digests: Iterable[str | None]) -> str:
